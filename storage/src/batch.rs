@@ -1,0 +1,239 @@
+//! The resolved writes of one commit, in the very bytes that the log carries.
+//!
+//! ```text
+//! write := tree u32 | key_len u32 | value_len u32 | key | value      little-endian
+//!          value_len = u32::MAX: the key is absent afterwards, no value follows
+//! ```
+//!
+//! Writing each once and applying from the same bytes keeps a commit at one copy per write, and
+//! makes replay the same code path as a commit.
+
+use crate::{Error, Result, TreeId};
+use std::fmt;
+
+const HEADER: usize = 12;
+const ABSENT: u32 = u32::MAX;
+
+/// The resolved writes of one commit.
+#[derive(Default, Clone)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// Where each write starts in `bytes`; in (tree, key) order once sorted.
+    starts: Vec<usize>,
+    sorted: bool,
+}
+
+/// One resolved write: `value` is `None` where the key is absent afterwards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Write<'b> {
+    /// The tree written to.
+    pub tree: TreeId,
+    /// The key, in the tree's own encoding.
+    pub key: &'b [u8],
+    /// The new value, or `None` for a deletion.
+    pub value: Option<&'b [u8]>,
+}
+
+impl fmt::Debug for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.value.map(<[u8]>::len);
+        write!(f, "Write({:?}, key of {} bytes, value of {size:?})", self.tree, self.key.len())
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch({} writes, {} bytes)", self.starts.len(), self.bytes.len())
+    }
+}
+
+impl Batch {
+    /// A batch without writes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds "`key` of `tree` has `value`". A later write of the same key in the batch wins.
+    pub fn put(&mut self, tree: TreeId, key: &[u8], value: &[u8]) {
+        self.push(tree, key, Some(value));
+    }
+
+    /// Adds "`key` of `tree` is absent".
+    pub fn delete(&mut self, tree: TreeId, key: &[u8]) {
+        self.push(tree, key, None);
+    }
+
+    fn push(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>) {
+        self.sorted = false;
+        self.starts.push(self.bytes.len());
+        let value_len = value.map_or(ABSENT, |v| v.len() as u32);
+        self.bytes.reserve(HEADER + key.len() + value.map_or(0, <[u8]>::len));
+        self.bytes.extend_from_slice(&tree.0.to_le_bytes());
+        self.bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(&value_len.to_le_bytes());
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+    }
+
+    /// How many writes there are.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The bytes that the log carries.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Puts the writes in (tree, key) order and drops all but the last write of each key.
+    pub fn sort(&mut self) {
+        if self.sorted {
+            return;
+        }
+        let mut starts = std::mem::take(&mut self.starts);
+        starts.sort_by(|&a, &b| {
+            let (a, b) = (self.write_at(a), self.write_at(b));
+            (a.tree, a.key).cmp(&(b.tree, b.key))
+        });
+        // The sort is stable: the last of equal keys is the one written last.
+        let mut kept: Vec<usize> = Vec::with_capacity(starts.len());
+        for start in starts {
+            let write = self.write_at(start);
+            match kept.last() {
+                Some(&last) if self.write_at(last).same_place(&write) => {
+                    *kept.last_mut().expect("matched as present") = start;
+                }
+                _ => kept.push(start),
+            }
+        }
+        self.starts = kept;
+        self.sorted = true;
+    }
+
+    /// The writes; in (tree, key) order, one a key, after [`Batch::sort`].
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Write<'_>> {
+        self.starts.iter().map(|&start| self.write_at(start))
+    }
+
+    /// The `i`-th write of [`Batch::iter`].
+    pub fn get(&self, i: usize) -> Write<'_> {
+        self.write_at(self.starts[i])
+    }
+
+    /// Whether a sorted batch writes any key of `tree` in `from..to` (`None`: no upper end).
+    pub fn touches(&self, tree: TreeId, from: &[u8], to: Option<&[u8]>) -> bool {
+        debug_assert!(self.sorted, "a batch is searched only once it is sorted");
+        let at = self.starts.partition_point(|&start| {
+            let write = self.write_at(start);
+            (write.tree, write.key) < (tree, from)
+        });
+        self.starts.get(at).is_some_and(|&start| {
+            let write = self.write_at(start);
+            write.tree == tree && to.is_none_or(|to| write.key < to)
+        })
+    }
+
+    /// Whether a sorted batch writes `key` of `tree`.
+    pub fn touches_key(&self, tree: TreeId, key: &[u8]) -> bool {
+        debug_assert!(self.sorted, "a batch is searched only once it is sorted");
+        self.starts
+            .binary_search_by(|&start| {
+                let write = self.write_at(start);
+                (write.tree, write.key).cmp(&(tree, key))
+            })
+            .is_ok()
+    }
+
+    /// Reads the bytes of a log record back. They are untrusted: lengths are checked.
+    ///
+    /// # Errors
+    /// [`Error::BadBatch`] with the offset of the first write that does not fit.
+    pub fn decode(bytes: Vec<u8>) -> Result<Self> {
+        let mut starts = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let bad = Error::BadBatch { offset: at };
+            let Some(header) = bytes.get(at..at + HEADER) else { return Err(bad) };
+            let key_len = u32_at(header, 4) as usize;
+            let value_len = match u32_at(header, 8) {
+                ABSENT => 0,
+                len => len as usize,
+            };
+            let end = key_len.checked_add(value_len).and_then(|n| n.checked_add(at + HEADER));
+            match end {
+                Some(end) if end <= bytes.len() => {
+                    starts.push(at);
+                    at = end;
+                }
+                _ => return Err(bad),
+            }
+        }
+        Ok(Self { bytes, starts, sorted: false })
+    }
+
+    fn write_at(&self, start: usize) -> Write<'_> {
+        let header = &self.bytes[start..start + HEADER];
+        let key_len = u32_at(header, 4) as usize;
+        let body = &self.bytes[start + HEADER..];
+        let value = match u32_at(header, 8) {
+            ABSENT => None,
+            len => Some(&body[key_len..key_len + len as usize]),
+        };
+        Write { tree: TreeId(u32_at(header, 0)), key: &body[..key_len], value }
+    }
+}
+
+impl Write<'_> {
+    fn same_place(&self, other: &Write<'_>) -> bool {
+        self.tree == other.tree && self.key == other.key
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_write_of_a_key_wins_and_bytes_read_back() {
+        let mut batch = Batch::new();
+        batch.put(TreeId(2), b"b", b"1");
+        batch.put(TreeId(1), b"z", b"");
+        batch.delete(TreeId(2), b"b");
+        let mut read = Batch::decode(batch.bytes().to_vec()).unwrap();
+        for batch in [&mut batch, &mut read] {
+            batch.sort();
+            let writes: Vec<_> = batch.iter().collect();
+            assert_eq!(writes.len(), 2);
+            assert_eq!((writes[0].key, writes[0].value), (&b"z"[..], Some(&b""[..])));
+            assert_eq!((writes[1].key, writes[1].value), (&b"b"[..], None));
+            assert!(batch.touches(TreeId(2), b"a", Some(b"c")));
+            assert!(!batch.touches(TreeId(2), b"c", None));
+            assert!(batch.touches_key(TreeId(1), b"z"));
+        }
+    }
+
+    #[test]
+    fn cut_bytes_are_refused_with_their_offset() {
+        let mut batch = Batch::new();
+        batch.put(TreeId(1), b"key", b"value");
+        batch.put(TreeId(1), b"key2", b"value");
+        let whole = batch.bytes();
+        let first = HEADER + 8;
+        for cut in 1..whole.len() {
+            let read = Batch::decode(whole[..cut].to_vec());
+            match cut {
+                cut if cut == first => assert_eq!(read.unwrap().len(), 1),
+                _ => assert!(matches!(read, Err(Error::BadBatch { .. }))),
+            }
+        }
+    }
+}
