@@ -1,0 +1,102 @@
+//! An advisory lock by `flock` on a file that names its holder and goes when the holder does.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use crate::{Error, Lock, Result};
+
+/// How often a lock file that vanishes while we lock it is looked for again.
+const ATTEMPTS_MAX: usize = 100;
+
+/// The lock is the `flock` on the inode that `path` names; the text in it is for people.
+///
+/// Removing the file is what makes this delicate:
+///
+/// ```text
+/// A (holder)            B                           C
+///                       opens the file (inode 1)
+/// unlinks, closes       .
+///                       flocks inode 1: granted     creates the file (inode 2), flocks it
+///                       path is inode 2, not 1: lets go, starts again, finds C's lock
+/// ```
+///
+/// So a lock counts only if `path` still names the locked inode, and only the holder unlinks.
+#[derive(Debug)]
+pub(super) struct OsLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl OsLock {
+    pub(super) fn acquire(path: &Path) -> Result<OsLock> {
+        let failed = |e: io::Error| Error::from_io("lock", path, e);
+        for _ in 0..ATTEMPTS_MAX {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .custom_flags(OFlags::NONBLOCK.bits() as i32)
+                .open(path)
+                .map_err(failed)?;
+            loop {
+                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => break,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(rustix::io::Errno::WOULDBLOCK) => {
+                        return Err(Error::Locked { path: path.to_path_buf(), pid: holder(&file) });
+                    }
+                    Err(e) => return Err(failed(e.into())),
+                }
+            }
+            if names(path, &file).map_err(failed)? {
+                let lock = OsLock { file, path: path.to_path_buf() };
+                lock.sign().map_err(failed)?;
+                return Ok(lock);
+            }
+        }
+        Err(Error::Locked { path: path.to_path_buf(), pid: None })
+    }
+
+    fn sign(&self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
+    }
+}
+
+impl Lock for OsLock {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // Unlinked while the lock is held; the lock itself ends when the file is closed. If somebody
+        // has replaced the file by hand, the one that is there now is not ours to remove.
+        if matches!(names(&self.path, &self.file), Ok(true)) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether `path` names the inode that `file` has open.
+fn names(path: &Path, file: &File) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(there) => Ok(there.ino() == ours.ino() && there.dev() == ours.dev()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Who signed the lock file; `None` while the holder has not done so yet.
+fn holder(file: &File) -> Option<u32> {
+    let mut text = [0; 16];
+    let n = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..n]).ok()?.strip_suffix('\n')?.parse().ok()
+}

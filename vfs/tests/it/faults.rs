@@ -1,0 +1,110 @@
+//! Full disks and failing calls.
+
+use std::io::IoSlice;
+
+use llmdb_vfs::{Call, Error, FaultKind, MemOptions, MemVfs, OpenMode, Vfs};
+
+use crate::{contents, create, path, write};
+
+#[test]
+fn a_full_disk_takes_what_fits_and_says_so() {
+    let vfs = MemVfs::new();
+    let file = create(&vfs, "/f");
+    vfs.set_free_bytes(Some(10));
+    write(&file, 0, b"12345678");
+    write(&file, 0, b"abcdefgh");
+    let full = file.write_all_at(&[IoSlice::new(b"xyz"), IoSlice::new(b"XYZ")], 6);
+    assert!(matches!(full, Err(Error::NoSpace { .. })), "{full:?}");
+    assert_eq!(contents(&file), b"abcdefxyzX");
+    assert_eq!(vfs.free_bytes(), Some(0));
+    assert!(matches!(file.allocate(0, 11), Err(Error::NoSpace { .. })));
+    assert!(matches!(file.set_len(11), Err(Error::NoSpace { .. })));
+    assert_eq!(file.len().unwrap(), 10);
+    file.set_len(4).unwrap();
+    assert_eq!(vfs.free_bytes(), Some(6));
+    file.allocate(0, 8).unwrap();
+    assert_eq!(vfs.free_bytes(), Some(2));
+    vfs.remove_file(&path("/f")).unwrap();
+    assert_eq!(vfs.free_bytes(), Some(10));
+}
+
+#[test]
+fn replacing_a_file_frees_what_it_held() {
+    let vfs = MemVfs::new();
+    write(&create(&vfs, "/a"), 0, b"12345");
+    write(&create(&vfs, "/b"), 0, b"123");
+    vfs.set_free_bytes(Some(0));
+    vfs.rename(&path("/b"), &path("/a")).unwrap();
+    assert_eq!(vfs.free_bytes(), Some(5));
+    vfs.open(&path("/a"), OpenMode::CreateOrTruncate).unwrap();
+    assert_eq!(vfs.free_bytes(), Some(8));
+}
+
+#[test]
+fn a_file_cannot_outgrow_its_reserve() {
+    let vfs = MemVfs::with_options(MemOptions { reserve_bytes: 8192, ..MemOptions::default() });
+    let file = create(&vfs, "/f");
+    write(&file, 8190, b"ab");
+    let beyond = file.write_all_at(&[IoSlice::new(b"c")], 8192);
+    assert!(matches!(beyond, Err(Error::NoSpace { .. })), "{beyond:?}");
+    assert!(matches!(file.allocate(8000, 200), Err(Error::NoSpace { .. })));
+    assert_eq!(file.map(1 << 20).unwrap().reserved(), 8192);
+}
+
+#[test]
+fn the_nth_call_fails_once() {
+    let vfs = MemVfs::new();
+    let file = create(&vfs, "/f");
+    let before = vfs.calls();
+    vfs.fail_after(2, FaultKind::Io);
+    write(&file, 0, b"ab");
+    let failed = file.write_all_at(&[IoSlice::new(b"ABCD")], 0);
+    assert!(matches!(failed, Err(Error::Io { op: "write", .. })), "{failed:?}");
+    write(&file, 4, b"e");
+    assert_eq!(vfs.calls() - before, 3);
+    assert_eq!(contents(&file), b"AB\0\0e", "a failed write is half done");
+}
+
+#[test]
+fn every_counted_call_can_fail() {
+    let at = path("/f");
+    let run = |vfs: &MemVfs| -> Result<(), Error> {
+        vfs.create_dir(&path("/d"))?;
+        let file = vfs.open(&at, OpenMode::CreateNew)?;
+        file.write_all_at(&[IoSlice::new(b"x")], 0)?;
+        file.allocate(0, 10)?;
+        file.set_len(5)?;
+        file.read_exact_at(&mut [0], 0)?;
+        file.sync_data()?;
+        vfs.sync_dir(&path("/"))?;
+        vfs.rename(&at, &path("/g"))?;
+        vfs.kind(&at)?;
+        vfs.read_dir(&path("/"))?;
+        vfs.remove_file(&path("/g"))?;
+        vfs.remove_dir(&path("/d"))?;
+        vfs.lock(&path("/l")).map(drop)
+    };
+    let clean = MemVfs::new();
+    run(&clean).unwrap();
+    assert_eq!(clean.calls(), 14);
+    for n in 1..=clean.calls() {
+        let vfs = MemVfs::new();
+        vfs.fail_after(n, FaultKind::NoSpace);
+        let failed = run(&vfs);
+        assert!(matches!(failed, Err(Error::NoSpace { .. })), "call {n}: {failed:?}");
+        assert_eq!(vfs.calls(), n);
+    }
+}
+
+#[test]
+fn a_fault_can_wait_for_its_kind_of_call() {
+    let vfs = MemVfs::new();
+    vfs.fail_nth(Call::Sync, 2, FaultKind::Io);
+    let file = create(&vfs, "/f");
+    file.sync_data().unwrap();
+    write(&file, 0, b"x");
+    assert!(matches!(file.sync_all(), Err(Error::Io { op: "sync", .. })));
+    vfs.fail_nth(Call::Write, 1, FaultKind::Io);
+    vfs.clear_faults();
+    write(&file, 0, b"y");
+}
