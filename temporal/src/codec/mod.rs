@@ -1,0 +1,12 @@
+//! The bytes of the temporal trees: one module a kind of entry. Nothing outside touches an offset.
+//!
+//! Numbers in keys are big-endian and biased so that bytes sort as time does (`~`: complemented,
+//! newest first); numbers in values are little-endian. Whatever is read is checked.
+
+pub(crate) mod change;
+pub(crate) mod event;
+pub(crate) mod fork;
+pub(crate) mod head;
+pub(crate) mod key;
+pub(crate) mod rect;
+pub(crate) mod take;

@@ -1,0 +1,178 @@
+//! What a writer asks for.
+
+use crate::codec::key::{SUFFIX_MAX, encoded_len};
+use crate::{Error, Interval, PartitionId, Result, TxTime, ValidTime};
+use std::fmt;
+
+/// One write of one key.
+///
+/// | call | kind | when |
+/// |---|---|---|
+/// | put | `Put` | `FromNow` |
+/// | put at vf | `Put` | `From(vf)` |
+/// | put over a range | `Put` | `Range(vf, vt)`, or `FromNowTo(vt)` |
+/// | end, at vf or now | `Absent` | `From(vf)` or `FromNow` |
+/// | delete | `Absent` | `FromNowTo(ValidTime::INFINITY)` |
+/// | delete over a range | `Absent` | `Range(vf, vt)`, or `FromNowTo(vt)` |
+#[derive(Clone, PartialEq, Eq)]
+pub struct Op {
+    /// The partition written to.
+    pub partition: PartitionId,
+    /// The user key; not empty.
+    pub key: Vec<u8>,
+    /// What is written.
+    pub kind: OpKind,
+    /// When it holds.
+    pub when: When,
+}
+
+/// What is written.
+#[derive(Clone, PartialEq, Eq)]
+pub enum OpKind {
+    /// The key has a value.
+    Put {
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// The key has none: a fact like any other.
+    Absent,
+}
+
+/// When a write holds. Now is the time of its own transaction. An *open* end is the next boundary
+/// of the key after the beginning at which the covering event changes, else infinity: a late fact
+/// never wipes out what is known to come after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// From now, with an open end.
+    FromNow,
+    /// From now to exactly a time.
+    FromNowTo(ValidTime),
+    /// From a time, with an open end.
+    From(ValidTime),
+    /// From a time to exactly another.
+    Range(ValidTime, ValidTime),
+}
+
+/// What a write is called in the feed of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A value.
+    Put,
+    /// An absence with an open end.
+    End,
+    /// An absence with an exact end.
+    Delete,
+}
+
+impl Op {
+    /// A value over `when`.
+    pub fn put(
+        partition: PartitionId,
+        key: impl Into<Vec<u8>>,
+        value: impl Into<Vec<u8>>,
+        when: When,
+    ) -> Self {
+        Self { partition, key: key.into(), kind: OpKind::Put { value: value.into() }, when }
+    }
+
+    /// An absence over `when`.
+    pub fn absent(partition: PartitionId, key: impl Into<Vec<u8>>, when: When) -> Self {
+        Self { partition, key: key.into(), kind: OpKind::Absent, when }
+    }
+
+    /// Refuses what can be refused before the transaction's time is known, for trees whose keys
+    /// have at most `key_bytes_max` bytes.
+    ///
+    /// # Errors
+    /// [`Error::EmptyKey`], [`Error::KeyTooLong`], [`Error::EmptyInterval`]
+    pub fn check(&self, key_bytes_max: usize) -> Result<()> {
+        if self.key.is_empty() {
+            return Err(Error::EmptyKey);
+        }
+        let (bytes, bytes_max) = (encoded_len(&self.key), key_bytes_max.saturating_sub(SUFFIX_MAX));
+        if bytes > bytes_max {
+            return Err(Error::KeyTooLong { bytes, bytes_max });
+        }
+        match self.when {
+            When::Range(from, to) => Interval::new(from, to).map(drop),
+            When::From(from) => Interval::new(from, ValidTime::INFINITY).map(drop),
+            When::FromNow | When::FromNowTo(_) => Ok(()),
+        }
+    }
+
+    /// Where it begins in a transaction at `tx`, and where it ends if it says so.
+    pub(crate) fn span(&self, tx: TxTime) -> (ValidTime, Option<ValidTime>) {
+        match self.when {
+            When::FromNow => (tx.as_valid(), None),
+            When::FromNowTo(to) => (tx.as_valid(), Some(to)),
+            When::From(from) => (from, None),
+            When::Range(from, to) => (from, Some(to)),
+        }
+    }
+
+    /// Its value; empty for an absence.
+    pub(crate) fn value(&self) -> &[u8] {
+        match &self.kind {
+            OpKind::Put { value } => value,
+            OpKind::Absent => &[],
+        }
+    }
+
+    pub(crate) fn is_absence(&self) -> bool {
+        self.kind == OpKind::Absent
+    }
+
+    pub(crate) fn change_kind(&self) -> ChangeKind {
+        match (&self.kind, self.when) {
+            (OpKind::Put { .. }, _) => ChangeKind::Put,
+            (OpKind::Absent, When::FromNow | When::From(_)) => ChangeKind::End,
+            (OpKind::Absent, When::FromNowTo(_) | When::Range(..)) => ChangeKind::Delete,
+        }
+    }
+}
+
+impl fmt::Debug for Op {
+    /// Lengths alone: contents are the user's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, when) = (self.key.len(), self.when);
+        write!(f, "Op({:?} {:?}, key of {key} bytes, {when:?})", self.kind, self.partition)
+    }
+}
+
+impl fmt::Debug for OpKind {
+    /// Lengths alone: contents are the user's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put { value } => write!(f, "put of {} bytes", value.len()),
+            Self::Absent => f.write_str("absent"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: PartitionId = PartitionId(0);
+
+    #[test]
+    fn what_needs_no_clock_is_refused_early() {
+        let key_bytes_max = 40;
+        let check = |key: &[u8], when| Op::put(P, key, b"v", when).check(key_bytes_max);
+        assert!(matches!(check(b"", When::FromNow), Err(Error::EmptyKey)));
+        assert!(check(&[b'k'; 14], When::FromNow).is_ok());
+        let long = check(&[b'k'; 15], When::FromNow);
+        assert!(matches!(long, Err(Error::KeyTooLong { bytes: 21, bytes_max: 20 })));
+        assert!(check(&[0; 8], When::FromNow).is_err(), "zeros take two bytes");
+        let (five, infinity) = (ValidTime(5), ValidTime::INFINITY);
+        assert!(matches!(check(b"k", When::Range(five, five)), Err(Error::EmptyInterval { .. })));
+        assert!(check(b"k", When::From(infinity)).is_err());
+        assert!(check(b"k", When::FromNowTo(five)).is_ok());
+    }
+
+    #[test]
+    fn debug_shows_no_contents() {
+        let op = Op::put(P, b"secret", b"hidden", When::FromNow);
+        assert_eq!(format!("{op:?}"), "Op(put of 6 bytes partition 0, key of 6 bytes, FromNow)");
+    }
+}

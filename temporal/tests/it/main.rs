@@ -1,0 +1,9 @@
+//! The temporal layer held against its oracle, on trees in a map.
+#![allow(clippy::unwrap_used, reason = "a failed read is a failed test")]
+
+mod compare;
+mod cost;
+mod examples;
+mod map;
+mod model;
+mod world;

@@ -1,0 +1,74 @@
+//! Random histories: whatever is written, every read answers as the oracle does.
+
+use crate::compare::compare;
+use crate::world::World;
+use llmdb_sim::rectangles::{Op, When};
+use proptest::prelude::*;
+
+/// Keys that are prefixes of each other, keys with zero bytes, in several partitions.
+fn place() -> impl Strategy<Value = (u32, Vec<u8>)> {
+    let keys: [&[u8]; 7] = [b"a", b"a\0", b"a\0\0", b"a\0b", b"ab", b"b", b"\xFF\xFF"];
+    let key = prop_oneof![6 => Just(0usize), 1 => 0..keys.len()];
+    let partition = prop_oneof![5 => Just(0u32), 1 => 0u32..3];
+    (partition, key).prop_map(move |(partition, key)| (partition, keys[key].to_vec()))
+}
+
+/// Times around those of the transactions, before 1970, and at either end.
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        20 => -5i64..40,
+        1 => Just(i64::MIN),
+        1 => Just(i64::MIN + 1),
+        1 => Just(i64::MAX - 1),
+        1 => Just(i64::MAX),
+    ]
+}
+
+fn when() -> impl Strategy<Value = When> {
+    prop_oneof![
+        4 => Just(When::Now),
+        4 => time().prop_map(When::From),
+        2 => time().prop_map(When::NowTo),
+        4 => (time(), time()).prop_map(|(a, b)| When::Range(a.min(b), a.max(b))),
+        2 => (-5i64..40, 1i64..4).prop_map(|(a, n)| When::Range(a, a + n)),
+    ]
+}
+
+/// Few values, so that equal ones meet.
+fn op() -> impl Strategy<Value = Op> {
+    let value = prop_oneof![3 => (0u8..5).prop_map(|v| Some(vec![v; v as usize])), 1 => Just(None)];
+    (place(), value, when()).prop_map(|((partition, key), value, when)| Op {
+        partition,
+        key,
+        value,
+        when,
+    })
+}
+
+/// Transactions of one to four operations, each some time after the one before.
+pub fn history() -> impl Strategy<Value = Vec<(i64, Vec<Op>)>> {
+    let gap = prop_oneof![6 => Just(1i64), 1 => 2i64..6];
+    let ops = prop_oneof![
+        3 => proptest::collection::vec(op(), 1..2),
+        1 => proptest::collection::vec(op(), 2..5),
+    ];
+    proptest::collection::vec((gap, ops), 1..14)
+}
+
+/// Commits all of it.
+pub fn play(history: &[(i64, Vec<Op>)]) -> World {
+    let mut world = World::new();
+    for (gap, ops) in history {
+        world.commit_at(world.tx + gap, ops);
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_read_answers_as_the_oracle_does(history in history()) {
+        compare(&play(&history));
+    }
+}
