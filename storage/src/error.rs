@@ -1,18 +1,129 @@
 //! What can go wrong in the file.
 
-use std::io;
+use crate::PageId;
+use std::path::PathBuf;
 
 /// What can go wrong in the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A page's bytes are not those that were written.
+    #[error("{page:?}: checksum {found:08x} where {expected:08x} was expected")]
+    ChecksumMismatch {
+        /// The damaged page.
+        page: PageId,
+        /// The checksum of the bytes found.
+        expected: u32,
+        /// The checksum that the page carries.
+        found: u32,
+    },
+    /// A page passes its checksum but says what cannot be.
+    #[error("{page:?}: {what}")]
+    CorruptPage {
+        /// The page that contradicts itself or its parent.
+        page: PageId,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The file is not a database, or no meta slot of it can be read.
+    #[error("{path}: {what}")]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+        /// Why it is refused.
+        what: &'static str,
+    },
+    /// The file was written by another format version.
+    #[error("{path}: format version {found}; this build reads version {supported}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version of the file.
+        found: u32,
+        /// The one version that this build reads.
+        supported: u32,
+    },
+    /// The file is shorter than its meta page says.
+    #[error("{path}: {found} bytes long where {expected} were expected; the file was cut")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The length that the meta page records.
+        expected: u64,
+        /// The length found.
+        found: u64,
+    },
     /// A log record whose writes do not fit its length.
     #[error("a batch of writes is cut or mangled at byte {offset}")]
     BadBatch {
         /// Where the first bad write starts.
         offset: usize,
     },
-    /// The operating system refused.
+    /// A key of no bytes.
+    #[error("the key is empty")]
+    EmptyKey,
+    /// A key longer than a quarter of a page.
+    #[error("the key has {len} bytes where {max} are the limit")]
+    KeyTooLong {
+        /// Its length.
+        len: usize,
+        /// The limit at this page size.
+        max: usize,
+    },
+    /// A value of 2 GiB or more.
+    #[error("the value has {len} bytes where {max} are the limit")]
+    ValueTooLong {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A tree that is not in the catalog.
+    #[error("there is no {tree:?}")]
+    NoSuchTree {
+        /// The number asked for.
+        tree: crate::TreeId,
+    },
+    /// A setting out of range.
+    #[error("{what}")]
+    BadOption {
+        /// Which, and what is allowed.
+        what: &'static str,
+    },
+    /// The file cannot grow further within the reserved address space.
+    #[error("the file is at its limit of {pages} pages")]
+    Full {
+        /// The limit.
+        pages: u64,
+    },
+    /// All frames are in use: a checkpoint must make room first.
+    #[error("the page cache is full; a checkpoint must make room first")]
+    CacheFull,
+    /// An earlier failure left it unknown what is on disk; only reading goes on.
+    #[error("writing stopped for good after: {cause}")]
+    Poisoned {
+        /// The first failure.
+        cause: std::sync::Arc<str>,
+    },
+    /// The file system refused.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Vfs(#[from] llmdb_vfs::Error),
+}
+
+impl Error {
+    pub(crate) fn corrupt(page: PageId, what: &'static str) -> Self {
+        Error::CorruptPage { page, what }
+    }
+
+    /// Whether the bytes of the database are damaged, as against the call being wrong.
+    pub fn is_corruption(&self) -> bool {
+        matches!(
+            self,
+            Error::ChecksumMismatch { .. }
+                | Error::CorruptPage { .. }
+                | Error::Truncated { .. }
+                | Error::BadBatch { .. }
+                | Error::NotADatabase { .. }
+        )
+    }
 }

@@ -1,17 +1,99 @@
-//! Work in progress.
-#![deny(unsafe_op_in_unsafe_fn)]
+//! The file of an LLMDB database: pages, page cache, free space, copy-on-write B+trees, meta pages.
+//!
+//! One [`Writer`] edits; any number of [`Reader`]s see the version that they pinned, unchanged.
+//! When a version may be seen, and when nobody sees it any more, is decided one level up.
+//!
+//! ```
+//! use llmdb_storage::{Batch, StoreOptions, View, create, open};
+//! use llmdb_vfs::{MemVfs, Vfs};
+//! use std::{path::Path, sync::Arc};
+//!
+//! let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
+//! let path = Path::new("/memory.llmdb");
+//! create(&vfs, path, &StoreOptions::default())?;
+//! let mut opened = open(&vfs, path, &StoreOptions::default())?;
+//! let notes = opened.writer.create_tree("notes");
+//!
+//! let mut batch = Batch::new();
+//! batch.put(notes, b"2024-01-01", b"started");
+//! batch.sort();
+//! opened.writer.apply(&batch)?;
+//! assert_eq!(&*opened.writer.reader().get(notes, b"2024-01-01")?.unwrap(), b"started");
+//!
+//! let checkpoint = opened.writer.begin_checkpoint(opened.mark)?;
+//! checkpoint.write(&opened.pager).and_then(|_| checkpoint.commit(&opened.pager)).unwrap();
+//! opened.writer.finish_checkpoint(checkpoint);
+//! # Ok::<(), llmdb_storage::Error>(())
+//! ```
+//!
+//! # Modules, in reading order
+//!
+//! - `ids`, [`View`] and [`Cursor`], [`Batch`]: the words of the crate's interface
+//! - `page`: the header and checksum of every page; `node`: leaves and branches, searched and
+//!   edited in place; `extent`: long values; `meta`: the slots from which all is found
+//! - `frames`: the write-back cache's memory and the page table; `pager`: where a page's bytes are
+//! - `reader`, `cursor`: reading a version
+//! - `writer`: the owner of all that changes; `edit`, `split`, `merge`: changing a tree;
+//!   `catalog`: the trees by name
+//! - `space`: free pages in memory; `space_pages`: the same in the file
+//! - `checkpoint`, `store`, `verify`: making it durable, opening it, judging it
+//!
+//! # Invariants
+//!
+//! - **I1** A write to the file only touches pages outside of what every live root reaches. Live
+//!   roots are those of snapshots, of published and sealed versions, and of retained meta pages.
+//! - **I2** Before meta page g+1 is written, the log is durable up to its LSN and all pages and
+//!   bitmaps that it reaches are durable, as is the file's length.
+//! - **I3** Metas g and g+1 are both retained: the pages of g stay until g+2 is durable. Page table
+//!   entries are cleared only after g+1 is durable. A clean close marks every slot before the log
+//!   goes.
+//! - **I4** A failed page write abandons a checkpoint, which can be tried again. A failed sync or
+//!   meta write poisons the writer for good: a sync is never repeated, readers go on.
+//! - **I5** A page is edited only while it was born in the version being made; a sealed version
+//!   never changes.
+//!
+//! # Not here
+//!
+//! No log, no transactions, no locks between threads, no time: `llmdb-wal`, `llmdb-mvcc` and
+//! `llmdb-temporal` have these. No page source that copies pages into frames on reading, no
+//! compression, no shrinking of the file yet.
 
 mod batch;
+mod catalog;
+mod checkpoint;
+mod cursor;
+mod edit;
+mod error;
+mod extent;
+mod frames;
 mod ids;
+mod merge;
+mod meta;
+mod node;
+mod page;
+mod pager;
+mod reader;
+mod space;
+mod space_pages;
+mod split;
+mod store;
 mod value;
+mod verify;
 mod view;
+mod writer;
 
 pub use batch::{Batch, Write};
-pub use ids::TreeId;
-pub use value::ValueRef;
-pub use view::{Cursor, View};
-
-mod error;
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointReport, CommitMark};
+pub use cursor::TreeCursor;
 pub use error::Error;
+pub use ids::{PageId, PageRef, TreeId, Version};
+pub use pager::Pager;
+pub use reader::{Reader, Roots};
+pub use store::{Opened, StoreOptions, create, open};
+pub use value::ValueRef;
+pub use verify::{Problem, VerifyReport};
+pub use view::{Cursor, View};
+pub use writer::{Sealed, SpaceUse, Writer};
+
 /// What storage operations return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

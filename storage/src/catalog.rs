@@ -1,0 +1,102 @@
+//! The catalog: which trees there are, and where each starts.
+//!
+//! In the file it is tree 0, rooted in the meta page; in memory it is these names and the roots of
+//! the state they belong to. Commits change roots in memory alone; a checkpoint writes the entries
+//! that changed.
+//!
+//! ```text
+//! key: the name, UTF-8     value: tree u32 | root page u64 | root stamp u32
+//! ```
+
+use crate::{Error, PageId, PageRef, Result, TreeId};
+use std::collections::BTreeMap;
+
+const VALUE: usize = 16;
+
+/// The names and numbers of all trees, and what the file says of their roots.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    names: BTreeMap<String, TreeId>,
+    stored: BTreeMap<TreeId, PageRef>,
+    next: u32,
+}
+
+impl Catalog {
+    pub(crate) fn new() -> Self {
+        Catalog { names: BTreeMap::new(), stored: BTreeMap::new(), next: 1 }
+    }
+
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+
+    pub(crate) fn set_next(&mut self, next: u32) {
+        self.next = self.next.max(next);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<TreeId> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, TreeId)> {
+        self.names.iter().map(|(name, &tree)| (name.as_str(), tree))
+    }
+
+    pub(crate) fn create(&mut self, name: &str) -> TreeId {
+        if let Some(&tree) = self.names.get(name) {
+            return tree;
+        }
+        let tree = TreeId(self.next);
+        self.next += 1;
+        self.names.insert(name.to_owned(), tree);
+        tree
+    }
+
+    /// Takes up an entry read from the file.
+    pub(crate) fn load(&mut self, key: &[u8], value: &[u8], at: PageId) -> Result<()> {
+        let bad = |what| Error::corrupt(at, what);
+        let name = std::str::from_utf8(key).map_err(|_| bad("a tree's name is not UTF-8"))?;
+        if value.len() != VALUE {
+            return Err(bad("a catalog entry has the wrong length"));
+        }
+        let u32_at = |at: usize| u32::from_le_bytes(value[at..at + 4].try_into().expect("four"));
+        let tree = TreeId(u32_at(0));
+        let id = u64::from_le_bytes(value[4..12].try_into().expect("eight"));
+        if tree.0 == 0 || tree.0 >= self.next || self.stored.contains_key(&tree) {
+            return Err(bad("two trees have one number, or one has none"));
+        }
+        self.stored.insert(tree, PageRef { id: PageId(id), stamp: u32_at(12) });
+        self.names.insert(name.to_owned(), tree);
+        Ok(())
+    }
+
+    /// The roots that the file gives, by tree number.
+    pub(crate) fn roots(&self) -> Vec<PageRef> {
+        let mut roots = vec![PageRef::NONE; self.next as usize];
+        for (tree, root) in &self.stored {
+            roots[tree.0 as usize] = *root;
+        }
+        roots
+    }
+
+    /// The entries that differ from the file's, by name, given today's roots; they count as
+    /// written from now on.
+    pub(crate) fn take_changed(&mut self, roots: &[PageRef]) -> Vec<(String, [u8; VALUE])> {
+        let mut changed = Vec::new();
+        for (name, &tree) in &self.names {
+            let root = roots[tree.0 as usize];
+            if self.stored.insert(tree, root) != Some(root) {
+                let mut value = [0; VALUE];
+                value[..4].copy_from_slice(&tree.0.to_le_bytes());
+                value[4..12].copy_from_slice(&root.id.0.to_le_bytes());
+                value[12..].copy_from_slice(&root.stamp.to_le_bytes());
+                changed.push((name.clone(), value));
+            }
+        }
+        changed
+    }
+}

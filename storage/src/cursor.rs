@@ -1,0 +1,226 @@
+//! A position in a tree, moved in both directions.
+//!
+//! The cursor remembers its path from the root, so a step costs a slot of the same leaf most of
+//! the time. The key under it is assembled once per step from the leaf's prefix and the suffix.
+
+use crate::node::Node;
+use crate::pager::Where;
+use crate::reader::Reader;
+use crate::{Cursor, PageId, Result, TreeId, ValueRef};
+use std::fmt;
+
+/// Leaves to ask for ahead of a scan: about as many as one read of the device returns quickly.
+const READ_AHEAD: u64 = 16;
+/// A scan is one after so many leaves in a row.
+const SCAN_AFTER: u32 = 4;
+
+/// A position in a tree of one snapshot.
+pub struct TreeCursor<'s> {
+    reader: Reader<'s>,
+    tree: TreeId,
+    /// From the root to the leaf; empty where the cursor stands nowhere.
+    path: Vec<Step<'s>>,
+    key: Vec<u8>,
+    /// Leaves entered one after the other by `next`.
+    in_a_row: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Step<'s> {
+    node: Node<'s>,
+    index: usize,
+    id: PageId,
+    at: Where,
+}
+
+impl fmt::Debug for TreeCursor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TreeCursor")
+            .field("tree", &self.tree)
+            .field("standing", &!self.path.is_empty())
+            .finish()
+    }
+}
+
+impl<'s> TreeCursor<'s> {
+    pub(crate) fn new(reader: Reader<'s>, tree: TreeId) -> Self {
+        TreeCursor { reader, tree, path: Vec::new(), key: Vec::new(), in_a_row: 0 }
+    }
+
+    /// Walks down from the root; `choose` picks the entry of each branch. The leaf's index is 0.
+    fn descend(&mut self, choose: impl Fn(Node<'s>) -> usize) -> Result<bool> {
+        self.path.clear();
+        self.in_a_row = 0;
+        let root = self.reader.root(self.tree);
+        if root.is_none() {
+            return Ok(false);
+        }
+        let mut at = Where::Anywhere;
+        let node = self.reader.node(root, &mut at)?;
+        self.path.push(Step { node, index: 0, id: root.id, at });
+        self.descend_from_here(choose)?;
+        Ok(true)
+    }
+
+    /// Walks on down from the last step.
+    fn descend_from_here(&mut self, choose: impl Fn(Node<'s>) -> usize) -> Result<()> {
+        loop {
+            let step = self.path.last_mut().expect("a descent starts from a node");
+            if step.node.is_leaf() {
+                return Ok(());
+            }
+            step.index = choose(step.node);
+            self.push_child()?;
+        }
+    }
+
+    /// Enters the child that the last step's index leads to. On an error the cursor stands nowhere.
+    fn push_child(&mut self) -> Result<()> {
+        let step = *self.path.last().expect("a child has a parent");
+        let mut at = step.at;
+        let id = step.node.child(step.index).id;
+        match self.reader.child(step.node, step.index, &mut at) {
+            Ok(node) => {
+                self.path.push(Step { node, index: 0, id, at });
+                Ok(())
+            }
+            Err(error) => {
+                self.path.clear();
+                Err(error)
+            }
+        }
+    }
+
+    fn leaf(&mut self) -> &mut Step<'s> {
+        self.path.last_mut().expect("the cursor stands in a leaf")
+    }
+
+    /// Takes the key of the entry under the cursor.
+    fn arrive(&mut self) -> Result<bool> {
+        let Step { node, index, .. } = *self.leaf();
+        node.key_into(index, &mut self.key);
+        Ok(true)
+    }
+
+    /// Leaves the exhausted leaf upwards to the nearest branch with a further entry.
+    fn next_leaf(&mut self) -> Result<bool> {
+        self.path.pop();
+        while let Some(step) = self.path.last_mut() {
+            if step.index + 1 < step.node.count() {
+                step.index += 1;
+                self.read_ahead();
+                self.push_child()?;
+                self.descend_from_here(|_| 0)?;
+                return self.arrive();
+            }
+            self.path.pop();
+        }
+        Ok(false)
+    }
+
+    fn prev_leaf(&mut self) -> Result<bool> {
+        self.path.pop();
+        while let Some(step) = self.path.last_mut() {
+            if step.index > 0 {
+                step.index -= 1;
+                self.push_child()?;
+                self.descend_from_here(|node| node.count() - 1)?;
+                let leaf = self.leaf();
+                leaf.index = leaf.node.count() - 1;
+                return self.arrive();
+            }
+            self.path.pop();
+        }
+        Ok(false)
+    }
+
+    /// Once a scan is under way, asks for the coming leaves that lie behind one another.
+    fn read_ahead(&mut self) {
+        self.in_a_row += 1;
+        let step = self.path.last().expect("called on the way to the next leaf");
+        let due = u64::from(self.in_a_row).is_multiple_of(READ_AHEAD / 2);
+        if self.in_a_row < SCAN_AFTER || !due || step.at != Where::InFile {
+            return;
+        }
+        let from = step.node.child(step.index).id;
+        let ahead = (step.index + READ_AHEAD as usize).min(step.node.count() - 1);
+        let to = step.node.child(ahead).id;
+        if to > from && to.0 - from.0 < 4 * READ_AHEAD {
+            self.reader.pager().will_need(from, to.0 - from.0 + 1);
+        }
+    }
+
+    /// The value under the cursor, borrowed for as long as the snapshot.
+    pub fn value_ref(&self) -> Result<ValueRef<'s>> {
+        let step = self.path.last().expect("the cursor stands on an entry");
+        self.reader.value(step.node.cell(step.index), step.id)
+    }
+}
+
+impl Cursor for TreeCursor<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        if !self.descend(|node| node.child_index(key))? {
+            return Ok(false);
+        }
+        let leaf = self.leaf();
+        match leaf.node.search(key) {
+            Ok(i) => leaf.index = i,
+            Err(i) if i < leaf.node.count() => leaf.index = i,
+            Err(_) => return self.next_leaf(),
+        }
+        self.arrive()
+    }
+
+    fn seek_at_most(&mut self, key: &[u8]) -> Result<bool> {
+        if !self.descend(|node| node.child_index(key))? {
+            return Ok(false);
+        }
+        let leaf = self.leaf();
+        match leaf.node.search(key) {
+            Ok(i) => leaf.index = i,
+            Err(0) => return self.prev_leaf(),
+            Err(i) => leaf.index = i - 1,
+        }
+        self.arrive()
+    }
+
+    fn first(&mut self) -> Result<bool> {
+        Ok(self.descend(|_| 0)? && self.arrive()?)
+    }
+
+    fn last(&mut self) -> Result<bool> {
+        if !self.descend(|node| node.count() - 1)? {
+            return Ok(false);
+        }
+        let leaf = self.leaf();
+        leaf.index = leaf.node.count() - 1;
+        self.arrive()
+    }
+
+    fn next(&mut self) -> Result<bool> {
+        let Some(leaf) = self.path.last_mut() else { return Ok(false) };
+        if leaf.index + 1 < leaf.node.count() {
+            leaf.index += 1;
+            return self.arrive();
+        }
+        self.next_leaf()
+    }
+
+    fn prev(&mut self) -> Result<bool> {
+        let Some(leaf) = self.path.last_mut() else { return Ok(false) };
+        if leaf.index > 0 {
+            leaf.index -= 1;
+            return self.arrive();
+        }
+        self.prev_leaf()
+    }
+
+    fn key(&self) -> &[u8] {
+        assert!(!self.path.is_empty(), "the cursor stands on no entry");
+        &self.key
+    }
+
+    fn value(&self) -> Result<ValueRef<'_>> {
+        self.value_ref()
+    }
+}

@@ -1,0 +1,257 @@
+//! The meta slots: where everything else is found from.
+//!
+//! Three slots lie at fixed offsets, apart from one another, whatever the page size. Generation g
+//! is written to slot g mod 3, so the two newest generations are always retained.
+//!
+//! ```text
+//! offset size  field            little-endian; the rest of the 4 KiB is zero
+//!      0   16  magic            "LLMDB\0memory\r\n\x1a\n"
+//!     16    4  format           version of this format
+//!     20    4  page_size
+//!     24   16  uuid
+//!     40    8  generation
+//!     48    8  version          of the trees
+//!     56    8  seq              number of the last commit contained
+//!     64    8  mark             the layer above's mark of that commit (its transaction id)
+//!     72   12  catalog          page u64, stamp u32
+//!     84   12  space            page u64, stamp u32 of the top directory of the bitmaps
+//!     96    4  space_depth      directory levels above the bitmaps
+//!    100    4  next_tree
+//!    104    8  pages            length of the file in pages
+//!    112    8  lsn              the log is needed from here on
+//!    120    4  incarnation      of the log
+//!    124    4  flags            1: closed cleanly, no log is needed
+//!    508    4  checksum         CRC-32 of bytes 0..508
+//! ```
+
+use crate::{Error, PageId, PageRef, Result, Version};
+use llmdb_vfs::File;
+use std::io::IoSlice;
+
+/// The format that this build reads and writes.
+pub(crate) const FORMAT: u32 = 1;
+const MAGIC: [u8; 16] = *b"LLMDB\0memory\r\n\x1a\n";
+pub(crate) const SLOTS: u64 = 3;
+/// Distance of the slots: the largest page size, so that no two share a page.
+const SLOT_STEP: u64 = 65536;
+/// Bytes written for a slot; beyond `USED` they are zero.
+const SLOT_BYTES: usize = 4096;
+const USED: usize = 512;
+const CLEAN: u32 = 1;
+
+/// The contents of a meta slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Meta {
+    pub(crate) page_size: u32,
+    pub(crate) uuid: [u8; 16],
+    pub(crate) generation: u64,
+    pub(crate) version: Version,
+    pub(crate) seq: u64,
+    pub(crate) mark: i64,
+    pub(crate) catalog: PageRef,
+    pub(crate) space: PageRef,
+    pub(crate) space_depth: u32,
+    pub(crate) next_tree: u32,
+    pub(crate) pages: u64,
+    pub(crate) lsn: u64,
+    pub(crate) incarnation: u32,
+    pub(crate) clean: bool,
+}
+
+/// The pages that hold meta slots at this page size.
+pub(crate) fn slot_pages(page_size: usize) -> [PageId; SLOTS as usize] {
+    [0, 1, 2].map(|slot| PageId(slot * SLOT_STEP / page_size as u64))
+}
+
+/// The shortest file: its last slot is whole.
+pub(crate) fn pages_min(page_size: usize) -> u64 {
+    slot_pages(page_size)[2].0 + 1
+}
+
+impl Meta {
+    fn encode(&self) -> [u8; SLOT_BYTES] {
+        let mut bytes = [0; SLOT_BYTES];
+        let mut at = 0;
+        let mut put = |field: &[u8]| {
+            bytes[at..at + field.len()].copy_from_slice(field);
+            at += field.len();
+        };
+        put(&MAGIC);
+        put(&FORMAT.to_le_bytes());
+        put(&self.page_size.to_le_bytes());
+        put(&self.uuid);
+        put(&self.generation.to_le_bytes());
+        put(&self.version.0.to_le_bytes());
+        put(&self.seq.to_le_bytes());
+        put(&self.mark.to_le_bytes());
+        for page in [self.catalog, self.space] {
+            put(&page.id.0.to_le_bytes());
+            put(&page.stamp.to_le_bytes());
+        }
+        put(&self.space_depth.to_le_bytes());
+        put(&self.next_tree.to_le_bytes());
+        put(&self.pages.to_le_bytes());
+        put(&self.lsn.to_le_bytes());
+        put(&self.incarnation.to_le_bytes());
+        put(&(if self.clean { CLEAN } else { 0 }).to_le_bytes());
+        let checksum = crc32fast::hash(&bytes[..USED - 4]);
+        bytes[USED - 4..USED].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// `Ok(None)`: no meta page, torn or damaged. `Err`: the number of another format.
+    fn decode(bytes: &[u8]) -> Result<Option<Meta>, u32> {
+        if bytes.len() < USED || bytes[..16] != MAGIC {
+            return Ok(None);
+        }
+        let mut at = 16;
+        let mut take = |len: usize| {
+            at += len;
+            &bytes[at - len..at]
+        };
+        fn u32_of(bytes: &[u8]) -> u32 {
+            u32::from_le_bytes(bytes.try_into().expect("four bytes"))
+        }
+        fn u64_of(bytes: &[u8]) -> u64 {
+            u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+        }
+        let format = u32_of(take(4));
+        if format != FORMAT {
+            return Err(format);
+        }
+        if crc32fast::hash(&bytes[..USED - 4]) != u32_of(&bytes[USED - 4..USED]) {
+            return Ok(None);
+        }
+        let meta = Meta {
+            page_size: u32_of(take(4)),
+            uuid: take(16).try_into().expect("sixteen bytes"),
+            generation: u64_of(take(8)),
+            version: Version(u64_of(take(8))),
+            seq: u64_of(take(8)),
+            mark: u64_of(take(8)) as i64,
+            catalog: PageRef { id: PageId(u64_of(take(8))), stamp: u32_of(take(4)) },
+            space: PageRef { id: PageId(u64_of(take(8))), stamp: u32_of(take(4)) },
+            space_depth: u32_of(take(4)),
+            next_tree: u32_of(take(4)),
+            pages: u64_of(take(8)),
+            lsn: u64_of(take(8)),
+            incarnation: u32_of(take(4)),
+            clean: u32_of(take(4)) & CLEAN != 0,
+        };
+        let size = meta.page_size as usize;
+        let fits = crate::page::PAGE_SIZES.contains(&size) && size.is_power_of_two();
+        Ok(Some(meta).filter(|_| fits))
+    }
+
+    /// Writes the slot of this generation. The caller syncs.
+    pub(crate) fn write(&self, file: &dyn File) -> Result<()> {
+        let offset = self.generation % SLOTS * SLOT_STEP;
+        Ok(file.write_all_at(&[IoSlice::new(&self.encode())], offset)?)
+    }
+}
+
+/// What the slots of a file hold.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// The newest readable generation.
+    pub(crate) newest: Meta,
+    /// The one before it, if it can be read.
+    pub(crate) previous: Option<Meta>,
+}
+
+impl Slots {
+    /// Reads all slots.
+    ///
+    /// # Errors
+    /// [`Error::Version`] for a file of another format, [`Error::NotADatabase`] where no slot is
+    /// readable.
+    pub(crate) fn read(file: &dyn File) -> Result<Slots> {
+        let mut metas = Vec::new();
+        let mut with_magic = false;
+        for slot in 0..SLOTS {
+            let mut bytes = [0; USED];
+            let got = file.read_at(&mut bytes, slot * SLOT_STEP)?;
+            with_magic |= got >= 16 && bytes[..16] == MAGIC;
+            match Meta::decode(&bytes[..got]) {
+                Ok(Some(meta)) if meta.generation % SLOTS == slot => metas.push(meta),
+                Ok(_) => {}
+                Err(found) => {
+                    let path = file.path().to_owned();
+                    return Err(Error::Version { path, found, supported: FORMAT });
+                }
+            }
+        }
+        metas.sort_by_key(|meta| meta.generation);
+        let Some(newest) = metas.pop() else {
+            let what = if with_magic {
+                "none of its three meta pages can be read"
+            } else {
+                "this is not an LLMDB database"
+            };
+            return Err(Error::NotADatabase { path: file.path().to_owned(), what });
+        };
+        let previous = metas.pop().filter(|previous| {
+            previous.generation + 1 == newest.generation
+                && previous.uuid == newest.uuid
+                && previous.page_size == newest.page_size
+        });
+        Ok(Slots { newest, previous })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(generation: u64) -> Meta {
+        Meta {
+            page_size: 4096,
+            uuid: [0xab; 16],
+            generation,
+            version: Version(2),
+            seq: 3,
+            mark: -4,
+            catalog: PageRef { id: PageId(5), stamp: 6 },
+            space: PageRef { id: PageId(7), stamp: 8 },
+            space_depth: 9,
+            next_tree: 10,
+            pages: 33,
+            lsn: 12,
+            incarnation: 13,
+            clean: true,
+        }
+    }
+
+    #[test]
+    fn a_slots_bytes_are_where_the_format_says() {
+        let bytes = meta(1).encode();
+        assert_eq!(&bytes[..16], b"LLMDB\0memory\r\n\x1a\n");
+        let field = |at: usize, len: usize| {
+            bytes[at..at + len].iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b))
+        };
+        let fields = [(16, 4), (20, 4), (40, 8), (48, 8), (56, 8), (72, 8), (80, 4), (84, 8)];
+        let expected = [1, 4096, 1, 2, 3, 5, 6, 7];
+        assert_eq!(fields.map(|(at, len)| field(at, len)), expected);
+        let fields = [(92, 4), (96, 4), (100, 4), (104, 8), (112, 8), (120, 4), (124, 4)];
+        assert_eq!(fields.map(|(at, len)| field(at, len)), [8, 9, 10, 33, 12, 13, 1]);
+        assert_eq!(field(64, 8) as i64, -4);
+        assert_eq!(Meta::decode(&bytes), Ok(Some(meta(1))));
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_slot_is_noticed() {
+        let bytes = meta(1).encode();
+        for at in 0..USED {
+            let mut bytes = bytes;
+            bytes[at] ^= 0x10;
+            assert!(!matches!(Meta::decode(&bytes), Ok(Some(_))), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn another_format_is_named() {
+        let mut bytes = meta(1).encode();
+        bytes[16] = 9;
+        assert_eq!(Meta::decode(&bytes), Err(9));
+    }
+}

@@ -1,0 +1,158 @@
+//! The header that every page but a meta slot and an extent starts with.
+//!
+//! ```text
+//! offset size  field      little-endian
+//!      0    4  checksum   CRC-32 of bytes 4.. of the page, seeded with UUID, page id and stamp
+//!      4    1  kind       1 leaf, 2 branch, 3 bitmap, 4 directory
+//!      5    1  level      0 for a leaf, its height above the leaves for a branch
+//!      6    2  count      entries
+//!      8    8  id         the page's own number
+//!     16    8  birth      version that the page was born in
+//!     24    4  stamp      of this allocation, repeated by whoever refers to the page
+//!     28    4  tree       the tree that the node belongs to; 0 for bitmaps and directories
+//!     32    2  prefix_len length of the key prefix that all entries share
+//!     34    2  cells_len  bytes between the lowest cell and the end of the page
+//!     36    2  garbage    bytes of removed cells within cells_len
+//!     38    2  zero
+//! ```
+//!
+//! A reference to a page carries its stamp, and the checksum covers stamp and number, so a lost
+//! write (the older page is still there), a misdirected write (another page is there) and a torn
+//! one are all caught when the page is first touched.
+
+use crate::{Error, PageId, PageRef, Result, Version};
+
+/// Bytes of the page header.
+pub(crate) const HEADER: usize = 40;
+
+/// The smallest and largest page sizes; powers of two between them are allowed.
+pub(crate) const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
+
+/// What a page holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Leaf = 1,
+    Branch = 2,
+    Bitmap = 3,
+    Directory = 4,
+}
+
+/// Field access by offset; the bytes may be untrusted, fields are checked where they are used.
+macro_rules! field {
+    ($get:ident, $set:ident, $ty:ty, $at:expr) => {
+        pub(crate) fn $get(page: &[u8]) -> $ty {
+            const SIZE: usize = size_of::<$ty>();
+            const { assert!($at + SIZE <= HEADER) };
+            <$ty>::from_le_bytes(page[$at..$at + SIZE].try_into().expect("a header's field"))
+        }
+        #[allow(dead_code, reason = "some fields are only ever read")]
+        pub(crate) fn $set(page: &mut [u8], value: $ty) {
+            page[$at..$at + size_of::<$ty>()].copy_from_slice(&value.to_le_bytes());
+        }
+    };
+}
+
+field!(checksum, set_checksum, u32, 0);
+field!(kind, set_kind, u8, 4);
+field!(level, set_level, u8, 5);
+field!(count, set_count, u16, 6);
+field!(id, set_id, u64, 8);
+field!(birth, set_birth, u64, 16);
+field!(stamp, set_stamp, u32, 24);
+field!(tree, set_tree, u32, 28);
+field!(prefix_len, set_prefix_len, u16, 32);
+field!(cells_len, set_cells_len, u16, 34);
+field!(garbage, set_garbage, u16, 36);
+
+/// The version the page was born in.
+pub(crate) fn born(page: &[u8]) -> Version {
+    Version(birth(page))
+}
+
+/// The reference by which a parent names this page.
+pub(crate) fn own_ref(page: &[u8]) -> PageRef {
+    PageRef { id: PageId(id(page)), stamp: stamp(page) }
+}
+
+/// What seeds the checksums of one file: pages of another database never pass.
+#[derive(Clone, Copy)]
+pub(crate) struct Seed(u32);
+
+impl Seed {
+    pub(crate) fn new(uuid: &[u8; 16]) -> Self {
+        Seed(crc32fast::hash(uuid))
+    }
+
+    /// The checksum that `page` should carry if it is the page `page_ref` names.
+    pub(crate) fn checksum(self, page: &[u8], page_ref: PageRef) -> u32 {
+        let mut crc = crc32fast::Hasher::new_with_initial(self.0);
+        crc.update(&page_ref.id.0.to_le_bytes());
+        crc.update(&page_ref.stamp.to_le_bytes());
+        crc.update(&page[4..]);
+        crc.finalize()
+    }
+
+    /// The checksum of a piece of a value whose extents start at `first`.
+    pub(crate) fn extent(self, first: PageId, bytes: &[u8]) -> u32 {
+        let mut crc = crc32fast::Hasher::new_with_initial(self.0);
+        crc.update(&first.0.to_le_bytes());
+        crc.update(bytes);
+        crc.finalize()
+    }
+
+    /// Checks that `page` is the very page that `page_ref` names, undamaged.
+    pub(crate) fn verify(self, page: &[u8], page_ref: PageRef) -> Result<()> {
+        let (expected, found) = (self.checksum(page, page_ref), checksum(page));
+        if expected != found {
+            return Err(Error::ChecksumMismatch { page: page_ref.id, expected, found });
+        }
+        if own_ref(page) != page_ref {
+            return Err(Error::corrupt(page_ref.id, "its header names another page"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_bytes_are_where_the_format_says() {
+        let mut page = vec![0u8; 4096];
+        set_kind(&mut page, Kind::Branch as u8);
+        set_level(&mut page, 2);
+        set_count(&mut page, 0x0304);
+        set_id(&mut page, 0x05);
+        set_birth(&mut page, 0x06);
+        set_stamp(&mut page, 0x0708_090a);
+        set_tree(&mut page, 0x0b);
+        set_prefix_len(&mut page, 0x0c);
+        set_cells_len(&mut page, 0x0d0e);
+        set_garbage(&mut page, 0x0f);
+        let golden = [
+            0, 0, 0, 0, 2, 2, 4, 3, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0x0a, 9, 8, 7,
+            0x0b, 0, 0, 0, 0x0c, 0, 0x0e, 0x0d, 0x0f, 0, 0, 0,
+        ];
+        assert_eq!(page[..HEADER], golden);
+    }
+
+    #[test]
+    fn another_page_stamp_or_file_does_not_pass() {
+        let seed = Seed::new(&[7; 16]);
+        let mut page = vec![0u8; 4096];
+        set_id(&mut page, 9);
+        set_stamp(&mut page, 3);
+        let page_ref = own_ref(&page);
+        let sum = seed.checksum(&page, page_ref);
+        set_checksum(&mut page, sum);
+        seed.verify(&page, page_ref).unwrap();
+        for other in [PageRef { stamp: 4, ..page_ref }, PageRef { id: PageId(8), ..page_ref }] {
+            assert!(seed.verify(&page, other).is_err());
+        }
+        assert!(Seed::new(&[8; 16]).verify(&page, page_ref).is_err());
+        page[4000] ^= 1;
+        assert!(matches!(seed.verify(&page, page_ref), Err(Error::ChecksumMismatch { .. })));
+    }
+}

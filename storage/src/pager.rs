@@ -1,0 +1,205 @@
+//! The pager: where a page's bytes are, and whether they can be trusted.
+//!
+//! A page that was changed since the last checkpoint is in a frame, found through the page table;
+//! every other page is in the file, read through the map. Once a descent has reached a page in the
+//! file, all pages below it are in the file too, because a page is written only together with or
+//! after everything it refers to; so the table is consulted no further down.
+
+use crate::extent;
+use crate::frames::{FrameId, Frames, PageTable, mapped};
+use crate::node::Node;
+use crate::page::{self, Seed};
+use crate::{Error, PageId, PageRef, Result};
+use llmdb_vfs::{File, Map};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What readers and the writer share of an open file.
+pub struct Pager {
+    pub(crate) file: Arc<dyn File>,
+    map: Map,
+    pub(crate) page_size: usize,
+    pub(crate) frames: Frames,
+    pub(crate) table: PageTable,
+    pub(crate) seed: Seed,
+    /// Pages that the file has room for; touching the map beyond would be a signal.
+    file_pages: AtomicU64,
+}
+
+impl fmt::Debug for Pager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pager")
+            .field("file", &self.file.path())
+            .field("page_size", &self.page_size)
+            .field("file_pages", &self.file_pages())
+            .finish()
+    }
+}
+
+/// How far into the file a descent has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Where {
+    /// Pages may be in frames: ask the table.
+    Anywhere,
+    /// All pages from here down are in the file.
+    InFile,
+}
+
+impl Pager {
+    pub(crate) fn new(
+        file: Arc<dyn File>,
+        page_size: usize,
+        uuid: &[u8; 16],
+        map_bytes: u64,
+        frame_bytes: u64,
+    ) -> Result<Self> {
+        let map = file.map(map_bytes)?;
+        let pages = map.reserved() / page_size as u64;
+        let frames = (frame_bytes / page_size as u64).min(u64::from(u32::MAX) - 1) as u32;
+        let file_pages = AtomicU64::new(file.len()? / page_size as u64);
+        Ok(Pager {
+            frames: Frames::new(page_size, frames)?,
+            table: PageTable::new(pages)?,
+            seed: Seed::new(uuid),
+            file,
+            map,
+            page_size,
+            file_pages,
+        })
+    }
+
+    /// Bytes of a page.
+    pub fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    /// Pages that the file has room for.
+    pub fn file_pages(&self) -> u64 {
+        // Pairs with the Release in `grow`.
+        self.file_pages.load(Ordering::Acquire)
+    }
+
+    /// Makes the file at least `pages` long, in steps, so that few commits pay for growth.
+    pub(crate) fn grow(&self, pages: u64) -> Result<()> {
+        let now = self.file_pages();
+        if pages <= now {
+            return Ok(());
+        }
+        if pages > self.table.pages() {
+            return Err(Error::Full { pages: self.table.pages() });
+        }
+        const STEP_BYTES_MAX: u64 = 64 << 20;
+        let step = (now / 8).clamp(1, STEP_BYTES_MAX / self.page_size as u64);
+        let page_size = self.page_size as u64;
+        let allocate = |pages: u64| {
+            self.file.allocate(now * page_size, (pages - now) * page_size).map(|()| pages)
+        };
+        // Where the step does not fit on the device, exactly what is needed may.
+        let generous = pages.max(now + step).min(self.table.pages());
+        let pages = allocate(generous).or_else(|_| allocate(pages))?;
+        self.file_pages.store(pages, Ordering::Release);
+        Ok(())
+    }
+
+    /// The node that `page_ref` names.
+    ///
+    /// # Safety
+    /// A root that reaches the page is pinned while the node is used: neither its frame nor its
+    /// place in the file gets other bytes (I1).
+    pub(crate) unsafe fn node(&self, page_ref: PageRef, at: &mut Where) -> Result<Node<'_>> {
+        // SAFETY: passed on to the caller.
+        unsafe { self.node_and_frame(page_ref, at).map(|(node, _)| node) }
+    }
+
+    /// As [`Pager::node`], with the frame that holds it.
+    ///
+    /// # Safety
+    /// As [`Pager::node`].
+    pub(crate) unsafe fn node_and_frame(
+        &self,
+        page_ref: PageRef,
+        at: &mut Where,
+    ) -> Result<(Node<'_>, Option<FrameId>)> {
+        let id = page_ref.id;
+        if id.0 >= self.table.pages() {
+            return Err(Error::corrupt(id, "a reference leads beyond the largest file"));
+        }
+        if *at == Where::Anywhere {
+            if let Some(frame) = self.table.get(id) {
+                // SAFETY: the page is pinned by the caller, so its frame is neither freed nor
+                // edited; only the writer sees pages that are still edited, and it does not edit
+                // one while it reads it.
+                let bytes = unsafe { self.frames.bytes(frame) };
+                if page::own_ref(bytes) != page_ref {
+                    return Err(Error::corrupt(
+                        id,
+                        "it is another allocation than its parent names",
+                    ));
+                }
+                return Ok((Node::new(bytes), Some(frame)));
+            }
+            *at = Where::InFile;
+        }
+        // SAFETY: pinned by the caller.
+        let bytes = unsafe { self.file_bytes(id, 1)? };
+        if !self.table.is_verified(id) {
+            self.seed.verify(bytes, page_ref)?;
+            Node::new(bytes).validate(id)?;
+            self.table.set_verified(id);
+        } else if page::stamp(bytes) != page_ref.stamp {
+            return Err(Error::corrupt(id, "it is another allocation than its parent names"));
+        }
+        Ok((Node::new(bytes), None))
+    }
+
+    /// The bytes of `pages` pages in the file, unverified.
+    ///
+    /// # Safety
+    /// As [`Pager::node`].
+    pub(crate) unsafe fn file_bytes(&self, id: PageId, pages: u64) -> Result<&[u8]> {
+        let end = id.0.checked_add(pages);
+        if end.is_none_or(|end| end > self.file_pages()) {
+            return Err(Error::corrupt(id, "a reference leads beyond the end of the file"));
+        }
+        let len = pages as usize * self.page_size;
+        // SAFETY: within the file by the check (which never shrinks while it is open), hence
+        // within the map (`grow` keeps to it); unchanged meanwhile by the caller's pin.
+        Ok(unsafe { mapped(&self.map, id.0 * self.page_size as u64, len) })
+    }
+
+    /// Asks the system to read ahead from `page`.
+    pub(crate) fn will_need(&self, page: PageId, pages: u64) {
+        let len = pages.min(self.file_pages().saturating_sub(page.0)) * self.page_size as u64;
+        if len > 0 {
+            self.map.will_need(page.0 * self.page_size as u64, len);
+        }
+    }
+
+    /// The longest key.
+    pub fn key_len_max(&self) -> usize {
+        self.page_size / 4 - 24
+    }
+
+    /// Whether a key and a value may be written at all.
+    ///
+    /// # Errors
+    /// [`Error::EmptyKey`], [`Error::KeyTooLong`], [`Error::ValueTooLong`].
+    pub fn check_sizes(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        if key.is_empty() {
+            return Err(Error::EmptyKey);
+        }
+        if key.len() > self.key_len_max() {
+            return Err(Error::KeyTooLong { len: key.len(), max: self.key_len_max() });
+        }
+        if value.len() > extent::VALUE_MAX {
+            return Err(Error::ValueTooLong { len: value.len(), max: extent::VALUE_MAX });
+        }
+        Ok(())
+    }
+
+    /// Whether a value lies in the leaf, beside its key.
+    pub(crate) fn is_inline(&self, key: &[u8], value: &[u8]) -> bool {
+        value.len() <= self.page_size / 4 && key.len() + value.len() <= self.page_size / 16 * 7
+    }
+}

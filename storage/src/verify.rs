@@ -1,0 +1,226 @@
+//! Verification: every page that the newest state reaches is read again and judged.
+//!
+//! Checked are checksums (of the file's bytes, whether or not they were verified before), the
+//! structure of each node, key order within and between nodes, levels, the bytes of long values,
+//! that no page is reached twice, and that reachable + pending + free pages are all pages.
+
+use crate::extent::Extents;
+use crate::node::Node;
+use crate::page;
+use crate::pager::Where;
+use crate::reader::Reader;
+use crate::space::Bitmap;
+use crate::writer::Writer;
+use crate::{Error, PageId, PageRef, TreeId, meta, space_pages};
+use std::fmt;
+
+/// What a verification found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Pages read and judged.
+    pub pages: u64,
+    /// Trees, the catalog included.
+    pub trees: u64,
+    /// Entries of all trees.
+    pub entries: u64,
+    /// What is wrong, at most [`VerifyReport::PROBLEMS_MAX`] findings.
+    pub problems: Vec<Problem>,
+}
+
+impl VerifyReport {
+    /// More findings than this are not listed.
+    pub const PROBLEMS_MAX: usize = 1000;
+
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub page: PageId,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.page, self.what)
+    }
+}
+
+impl Writer {
+    /// Judges every page that the newest state reaches.
+    pub fn verify(&self) -> VerifyReport {
+        let mut walk = Walk {
+            writer: self,
+            reached: Bitmap::new(space_pages::region_pages(self.pager.page_size)),
+            report: VerifyReport::default(),
+        };
+        for tree in 0..self.roots.len() as u32 {
+            walk.tree(TreeId(tree));
+        }
+        walk.accounts();
+        walk.report
+    }
+}
+
+struct Walk<'w> {
+    writer: &'w Writer,
+    reached: Bitmap,
+    report: VerifyReport,
+}
+
+/// A node still to be judged: keys lie in `low..high`.
+struct Todo {
+    page: PageRef,
+    level: Option<u8>,
+    low: Vec<u8>,
+    high: Option<Vec<u8>>,
+    at: Where,
+}
+
+impl Walk<'_> {
+    fn problem(&mut self, page: PageId, what: impl Into<String>) {
+        if self.report.problems.len() < VerifyReport::PROBLEMS_MAX {
+            self.report.problems.push(Problem { page, what: what.into() });
+        }
+    }
+
+    /// Marks a page as reached; `false` if it was before, so that no loop goes round.
+    fn reach(&mut self, page: PageId, pages: u64) -> bool {
+        if page.0.saturating_add(pages) > self.writer.space.page_count() {
+            self.problem(page, "a reference leads beyond the end of the file");
+            return false;
+        }
+        let new = self.reached.set_run(page.0, pages);
+        self.report.pages += new;
+        if new != pages {
+            self.problem(page, "it is reached twice");
+        }
+        new == pages
+    }
+
+    fn tree(&mut self, tree: TreeId) {
+        let root = self.writer.roots[tree.0 as usize];
+        if root.is_none() {
+            return;
+        }
+        self.report.trees += 1;
+        let low = Vec::new();
+        let mut todo = vec![Todo { page: root, level: None, low, high: None, at: Where::Anywhere }];
+        while let Some(next) = todo.pop() {
+            if self.reach(next.page.id, 1) {
+                match self.node(tree, next, &mut todo) {
+                    Ok(()) => {}
+                    Err((page, error)) => self.problem(page, error.to_string()),
+                }
+            }
+        }
+    }
+
+    fn node(
+        &mut self,
+        tree: TreeId,
+        next: Todo,
+        todo: &mut Vec<Todo>,
+    ) -> Result<(), (PageId, Error)> {
+        let writer = self.writer;
+        let (id, mut at) = (next.page.id, next.at);
+        let fail = |error| (id, error);
+        let reader: Reader<'_> = writer.reader();
+        let node = reader.node(next.page, &mut at).map_err(fail)?;
+        if at == Where::InFile {
+            writer.pager.seed.verify(node.bytes(), next.page).map_err(fail)?;
+        }
+        node.validate(id).map_err(fail)?;
+        if next.level.is_some_and(|level| level != node.level()) {
+            self.problem(id, "it is not one level below its parent");
+            return Ok(());
+        }
+        if page::tree(node.bytes()) != tree.0 {
+            self.problem(id, "it belongs to another tree");
+        }
+        if page::birth(node.bytes()) > writer.version.0 {
+            self.problem(id, "it was born in a version that is still to come");
+        }
+        self.keys_in_bounds(node, &next);
+        if node.is_leaf() {
+            self.leaf(node, id, &reader);
+            return Ok(());
+        }
+        for i in 0..node.count() {
+            let key = |i: usize| {
+                let mut key = Vec::new();
+                node.key_into(i, &mut key);
+                key
+            };
+            let low = if i == 0 { next.low.clone() } else { key(i) };
+            let high = if i + 1 < node.count() { Some(key(i + 1)) } else { next.high.clone() };
+            let level = Some(node.level() - 1);
+            todo.push(Todo { page: node.child(i), level, low, high, at });
+        }
+        Ok(())
+    }
+
+    fn keys_in_bounds(&mut self, node: Node<'_>, bounds: &Todo) {
+        let first = usize::from(!node.is_leaf());
+        let mut key = Vec::new();
+        for i in [first, node.count() - 1] {
+            if i < first || i >= node.count() {
+                continue;
+            }
+            node.key_into(i, &mut key);
+            let high_enough = key >= bounds.low;
+            let low_enough = bounds.high.as_ref().is_none_or(|high| key < *high);
+            if !high_enough || !low_enough {
+                self.problem(bounds.page.id, "its keys lie outside its parent's separators");
+            }
+        }
+    }
+
+    fn leaf(&mut self, leaf: Node<'_>, id: PageId, reader: &Reader<'_>) {
+        self.report.entries += leaf.count() as u64;
+        for i in 0..leaf.count() {
+            let cell = leaf.cell(i);
+            if !cell.overflow {
+                continue;
+            }
+            match Extents::decode(cell.body, id, self.writer.pager.page_size) {
+                Ok(extents) => {
+                    let parts = extents.parts.iter();
+                    if parts.map(|part| self.reach(part.0, part.1)).all(|new| new) {
+                        self.writer.pager.table.clear_verified(extents.parts[0].0);
+                        if let Err(error) = reader.value(cell, id) {
+                            self.problem(extents.parts[0].0, error.to_string());
+                        }
+                    }
+                }
+                Err(error) => self.problem(id, error.to_string()),
+            }
+        }
+    }
+
+    /// Reachable pages, the bitmaps' own and the meta slots are exactly the pages in use.
+    fn accounts(&mut self) {
+        let writer = self.writer;
+        for slot in meta::slot_pages(writer.pager.page_size) {
+            self.reach(slot, 1);
+        }
+        let pages = &writer.space_pages;
+        for (page, _) in pages.bitmaps.iter().chain(&pages.directories) {
+            self.reach(page.id, 1);
+        }
+        let in_use = writer.space.in_use_at(writer.version);
+        for page in in_use.difference(&self.reached).ones().collect::<Vec<_>>() {
+            self.problem(PageId(page), "it counts as in use and nothing reaches it");
+        }
+        for page in self.reached.difference(&in_use).ones().collect::<Vec<_>>() {
+            self.problem(PageId(page), "it is reached and counts as free");
+        }
+    }
+}
