@@ -5,7 +5,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+#[cfg(unix)]
+use memmap2::Advice;
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
 
 #[cfg(unix)]
 use crate::{Error, Result};

@@ -1,0 +1,217 @@
+//! The end of the log, where commits are appended in memory.
+
+use std::collections::VecDeque;
+
+use crate::frame::{FrameHeader, Kind, Origin, Step, frame_bytes, step};
+use crate::store::{Segment, Spare, Store, offset_of};
+use crate::{Error, Lsn, Result};
+
+/// A buffer that grew beyond this for one large commit is given back.
+const BUFFER_KEEP: usize = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Tail {
+    batch: Batch,
+    /// The bytes left in the segment that `batch.end()` lies in.
+    room: u64,
+    /// The files that come after that segment, in this order.
+    spares: VecDeque<Spare>,
+    /// The length of the file that was last given a place or made ready.
+    file_bytes_last: u64,
+    commits: u64,
+    bytes_appended: u64,
+}
+
+/// Frames that are not written yet, and where the log changes files.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) start: Lsn,
+    pub(super) bytes: Vec<u8>,
+    /// The segments that begin within, or at the end of, the bytes.
+    pub(super) segments: Vec<(Lsn, Spare)>,
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn end(&self) -> Lsn {
+        self.start.advance(self.bytes.len() as u64)
+    }
+}
+
+impl Tail {
+    /// The tail of a log that ends at `end`, in its last segment.
+    pub(super) fn at(end: Lsn, segment: &Segment) -> Tail {
+        let room = segment.file_bytes - offset_of(segment.start, end);
+        Tail {
+            batch: Batch { start: end, bytes: Vec::new(), segments: Vec::new() },
+            room,
+            spares: VecDeque::new(),
+            file_bytes_last: segment.file_bytes,
+            commits: 0,
+            bytes_appended: 0,
+        }
+    }
+
+    /// Whether a payload of `left` bytes fits into the segment and the spares.
+    pub(super) fn has_room(&self, mut left: usize) -> bool {
+        let mut room = self.room;
+        let mut spares = self.spares.iter();
+        loop {
+            match step(room, left) {
+                Step::NextSegment => match spares.next() {
+                    Some(spare) => room = spare.capacity(),
+                    None => return false,
+                },
+                Step::Frame { payload_len } => {
+                    left -= payload_len;
+                    room -= frame_bytes(payload_len);
+                    if left == 0 {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn append(
+        &mut self,
+        uuid: [u8; 16],
+        incarnation: u32,
+        durable: Lsn,
+        seq: u64,
+        payload: &[&[u8]],
+    ) -> Result<Lsn> {
+        let mut left: usize = payload.iter().map(|slice| slice.len()).sum();
+        if !self.has_room(left) {
+            return Err(Error::Unreserved { wanted: left });
+        }
+        let begin = self.end();
+        let mut source = Source { slices: payload, first: 0, offset: 0 };
+        for part in 0.. {
+            let payload_len = self.next_frame(left);
+            left -= payload_len;
+            let mut header = FrameHeader {
+                payload_len: payload_len as u32,
+                uuid,
+                incarnation,
+                kind: if left == 0 { Kind::Commit } else { Kind::Part },
+                origin: Origin::Appended,
+                lsn: self.end(),
+                seq,
+                durable,
+                payload_crc: 0,
+                part,
+            };
+            let bytes = &mut self.batch.bytes;
+            let header_at = bytes.len();
+            bytes.resize(header_at + crate::frame::HEADER_BYTES, 0);
+            let payload_at = bytes.len();
+            source.copy(payload_len, bytes);
+            header.payload_crc = crc32fast::hash(&bytes[payload_at..]);
+            bytes[header_at..payload_at].copy_from_slice(&header.encode());
+            bytes.resize(header_at + header.frame_bytes() as usize, 0);
+            self.room -= header.frame_bytes();
+            if left == 0 {
+                break;
+            }
+        }
+        debug_assert!(self.end().is_aligned());
+        self.commits += 1;
+        self.bytes_appended += self.end().since(begin);
+        Ok(self.end())
+    }
+
+    /// The payload of the next frame; goes on to the next segment if it must.
+    fn next_frame(&mut self, left: usize) -> usize {
+        loop {
+            match step(self.room, left) {
+                Step::Frame { payload_len } => return payload_len,
+                Step::NextSegment => {
+                    let spare = self.spares.pop_front().expect("room was there for all of it");
+                    self.room = spare.capacity();
+                    self.batch.segments.push((self.batch.end(), spare));
+                }
+            }
+        }
+    }
+
+    /// Everything that is to be written, for an empty buffer to go on with.
+    pub(super) fn take(&mut self, mut buffer: Vec<u8>) -> Batch {
+        buffer.clear();
+        if buffer.capacity() > BUFFER_KEEP {
+            buffer.shrink_to(BUFFER_KEEP);
+        }
+        let next = Batch { start: self.batch.end(), bytes: buffer, segments: Vec::new() };
+        std::mem::replace(&mut self.batch, next)
+    }
+
+    pub(super) fn add_spare(&mut self, spare: Spare) {
+        self.file_bytes_last = self.file_bytes_last.max(spare.file_bytes);
+        self.spares.push_back(spare);
+    }
+
+    pub(super) fn remove_spares(self, store: &Store) -> Result<(), llmdb_vfs::Error> {
+        let buffered = self.batch.segments.iter().map(|(_, spare)| spare);
+        buffered.chain(&self.spares).try_for_each(|spare| store.remove_spare(spare))
+    }
+
+    pub(super) fn end(&self) -> Lsn {
+        self.batch.end()
+    }
+
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.batch.len()
+    }
+
+    pub(super) fn file_bytes_last(&self) -> u64 {
+        self.file_bytes_last
+    }
+
+    pub(super) fn spares(&self) -> usize {
+        self.spares.len()
+    }
+
+    pub(super) fn segments_buffered(&self) -> usize {
+        self.batch.segments.len()
+    }
+
+    /// The length of the files that have no segment yet.
+    pub(super) fn file_bytes(&self) -> u64 {
+        let buffered = self.batch.segments.iter().map(|(_, spare)| spare);
+        buffered.chain(&self.spares).map(|spare| spare.file_bytes).sum()
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    pub(super) fn bytes_appended(&self) -> u64 {
+        self.bytes_appended
+    }
+}
+
+/// Reads slices as if they were one.
+struct Source<'a> {
+    slices: &'a [&'a [u8]],
+    first: usize,
+    offset: usize,
+}
+
+impl Source<'_> {
+    fn copy(&mut self, mut len: usize, to: &mut Vec<u8>) {
+        while len > 0 {
+            let rest = &self.slices[self.first][self.offset..];
+            let n = rest.len().min(len);
+            to.extend_from_slice(&rest[..n]);
+            len -= n;
+            self.offset += n;
+            if n == rest.len() {
+                self.first += 1;
+                self.offset = 0;
+            }
+        }
+    }
+}
