@@ -172,7 +172,7 @@ fn touched<V: View>(
 }
 
 /// Appends what `runs` leave of `rect`, as segments that begin to be believed at `tx`.
-fn remainders(rect: &Rect, runs: &[Interval], tx: TxTime, out: &mut Vec<Rect>) {
+pub(crate) fn remainders(rect: &Rect, runs: &[Interval], tx: TxTime, out: &mut Vec<Rect>) {
     let mut open = |valid: Option<Interval>| {
         out.extend(valid.map(|valid| Rect { valid, tx_from: tx, ..*rect }));
     };

@@ -218,6 +218,14 @@ pub(crate) fn decode_change(tree: TreeName, key: &[u8]) -> Result<EventId> {
     Ok(id)
 }
 
+/// Reads a [`note`] key back.
+pub(crate) fn decode_note(key: &[u8]) -> Result<TxTime> {
+    let mut take = Take::new(TreeName::Notes, key);
+    let tx = TxTime::from_sortable(take.u64_be()?);
+    take.end()?;
+    Ok(tx)
+}
+
 /// Reads what follows the key in `live`.
 pub(crate) fn decode_live(suffix: &[u8]) -> Result<ValidTime> {
     let mut take = Take::new(TreeName::Live, suffix);

@@ -6,4 +6,7 @@ mod cost;
 mod examples;
 mod map;
 mod model;
+mod overlay;
+mod pending;
+mod verify;
 mod world;

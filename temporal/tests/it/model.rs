@@ -45,6 +45,11 @@ fn op() -> impl Strategy<Value = Op> {
     })
 }
 
+/// The operations of one transaction.
+pub fn ops() -> impl Strategy<Value = Vec<Op>> {
+    proptest::collection::vec(op(), 1..5)
+}
+
 /// Transactions of one to four operations, each some time after the one before.
 pub fn history() -> impl Strategy<Value = Vec<(i64, Vec<Op>)>> {
     let gap = prop_oneof![6 => Just(1i64), 1 => 2i64..6];
@@ -65,7 +70,7 @@ pub fn play(history: &[(i64, Vec<Op>)]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn every_read_answers_as_the_oracle_does(history in history()) {

@@ -1,0 +1,265 @@
+//! A view with the writes of a batch laid over it.
+
+use llmdb_storage::{Batch, Cursor, Result, TreeId, ValueRef, View, Write};
+use std::fmt;
+
+/// `base` as it will be once a batch is applied to it. Every read runs on it as on any view.
+pub struct Overlay<'v, V> {
+    base: &'v V,
+    batch: Batch,
+}
+
+impl<'v, V: View> Overlay<'v, V> {
+    /// Lays `batch` over `base`.
+    pub fn new(base: &'v V, mut batch: Batch) -> Self {
+        batch.sort();
+        Self { base, batch }
+    }
+
+    /// The first write of the batch that is not before `key` of `tree`.
+    fn position(&self, tree: TreeId, key: &[u8]) -> usize {
+        first(0..self.batch.len(), |i| {
+            let write = self.batch.get(i);
+            (write.tree, write.key) >= (tree, key)
+        })
+    }
+}
+
+/// The first of `range` for which `holds`, which holds for all behind it; the end if for none.
+fn first(range: std::ops::Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut from, mut to) = (range.start, range.end);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if holds(middle) {
+            to = middle;
+        } else {
+            from = middle + 1;
+        }
+    }
+    from
+}
+
+impl<V: View> View for Overlay<'_, V> {
+    type Cursor<'c>
+        = OverlayCursor<'c, V>
+    where
+        Self: 'c;
+
+    fn get(&self, tree: TreeId, key: &[u8]) -> Result<Option<ValueRef<'_>>> {
+        let at = self.position(tree, key);
+        if at < self.batch.len() {
+            let write = self.batch.get(at);
+            if write.tree == tree && write.key == key {
+                return Ok(write.value.map(ValueRef::Borrowed));
+            }
+        }
+        self.base.get(tree, key)
+    }
+
+    fn cursor(&self, tree: TreeId) -> Self::Cursor<'_> {
+        let from = self.position(tree, b"");
+        let to = first(from..self.batch.len(), |i| self.batch.get(i).tree > tree);
+        OverlayCursor {
+            base: self.base.cursor(tree),
+            on_base: false,
+            batch: &self.batch,
+            from,
+            to,
+            at: from,
+            way: Way::Up,
+            on: On::Nothing,
+        }
+    }
+}
+
+/// A position in one tree of an [`Overlay`]: its base and the writes over it, merged.
+pub struct OverlayCursor<'c, V: View + 'c> {
+    base: V::Cursor<'c>,
+    /// Whether `base` stands on an entry.
+    on_base: bool,
+    batch: &'c Batch,
+    /// The writes of this tree.
+    from: usize,
+    to: usize,
+    /// Going up, the write at `at` comes next; going down, the one before it.
+    at: usize,
+    way: Way,
+    on: On,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// What the cursor stands on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    Nothing,
+    Base,
+    /// A write; `base` stands on the entry of the same key.
+    WriteOverBase,
+    Write,
+}
+
+impl<'c, V: View> OverlayCursor<'c, V> {
+    /// The write that comes next on the way.
+    fn write(&self) -> Option<Write<'c>> {
+        match self.way {
+            Way::Up => (self.at < self.to).then(|| self.batch.get(self.at)),
+            Way::Down => (self.at > self.from).then(|| self.batch.get(self.at - 1)),
+        }
+    }
+
+    fn pass_write(&mut self) {
+        match self.way {
+            Way::Up => self.at += 1,
+            Way::Down => self.at -= 1,
+        }
+    }
+
+    fn pass_base(&mut self) -> Result<()> {
+        self.on_base = match self.way {
+            Way::Up => self.base.next()?,
+            Way::Down => self.base.prev()?,
+        };
+        Ok(())
+    }
+
+    /// Stands on whichever of base and write comes first, past what is deleted.
+    fn settle(&mut self) -> Result<bool> {
+        loop {
+            let write = self.write();
+            let (write, over_base) = match (self.on_base, write) {
+                (false, None) => {
+                    self.on = On::Nothing;
+                    return Ok(false);
+                }
+                (true, None) => {
+                    self.on = On::Base;
+                    return Ok(true);
+                }
+                (false, Some(write)) => (write, false),
+                (true, Some(write)) => {
+                    let order = match self.way {
+                        Way::Up => self.base.key().cmp(write.key),
+                        Way::Down => write.key.cmp(self.base.key()),
+                    };
+                    if order.is_lt() {
+                        self.on = On::Base;
+                        return Ok(true);
+                    }
+                    (write, order.is_eq())
+                }
+            };
+            if write.value.is_some() {
+                self.on = if over_base { On::WriteOverBase } else { On::Write };
+                return Ok(true);
+            }
+            if over_base {
+                self.pass_base()?;
+            }
+            self.pass_write();
+        }
+    }
+
+    fn seek_on(&mut self, way: Way, key: &[u8]) -> Result<bool> {
+        self.way = way;
+        let range = self.from..self.to;
+        match way {
+            Way::Up => {
+                self.on_base = self.base.seek(key)?;
+                self.at = first(range, |i| self.batch.get(i).key >= key);
+            }
+            Way::Down => {
+                self.on_base = self.base.seek_at_most(key)?;
+                self.at = first(range, |i| self.batch.get(i).key > key);
+            }
+        }
+        self.settle()
+    }
+
+    fn step(&mut self, way: Way) -> Result<bool> {
+        if self.on == On::Nothing {
+            return Ok(false);
+        }
+        if self.way != way {
+            let here = self.key().to_vec();
+            let found = self.seek_on(way, &here)?;
+            assert!(found, "the entry stood on does not go away");
+        }
+        if matches!(self.on, On::Base | On::WriteOverBase) {
+            self.pass_base()?;
+        }
+        if matches!(self.on, On::Write | On::WriteOverBase) {
+            self.pass_write();
+        }
+        self.settle()
+    }
+}
+
+impl<V: View> Cursor for OverlayCursor<'_, V> {
+    fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        self.seek_on(Way::Up, key)
+    }
+
+    fn seek_at_most(&mut self, key: &[u8]) -> Result<bool> {
+        self.seek_on(Way::Down, key)
+    }
+
+    fn first(&mut self) -> Result<bool> {
+        self.way = Way::Up;
+        self.on_base = self.base.first()?;
+        self.at = self.from;
+        self.settle()
+    }
+
+    fn last(&mut self) -> Result<bool> {
+        self.way = Way::Down;
+        self.on_base = self.base.last()?;
+        self.at = self.to;
+        self.settle()
+    }
+
+    fn next(&mut self) -> Result<bool> {
+        self.step(Way::Up)
+    }
+
+    fn prev(&mut self) -> Result<bool> {
+        self.step(Way::Down)
+    }
+
+    fn key(&self) -> &[u8] {
+        match self.on {
+            On::Nothing => panic!("the cursor stands on no entry"),
+            On::Base => self.base.key(),
+            On::Write | On::WriteOverBase => {
+                self.write().expect("the cursor stands on a write").key
+            }
+        }
+    }
+
+    fn value(&self) -> Result<ValueRef<'_>> {
+        match self.on {
+            On::Nothing => panic!("the cursor stands on no entry"),
+            On::Base => self.base.value(),
+            On::Write | On::WriteOverBase => {
+                let value = self.write().and_then(|write| write.value);
+                Ok(ValueRef::Borrowed(value.expect("the cursor stands on a write of a value")))
+            }
+        }
+    }
+}
+
+impl<V> fmt::Debug for Overlay<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Overlay({:?})", self.batch)
+    }
+}
+
+impl<V: View> fmt::Debug for OverlayCursor<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OverlayCursor(over {} writes)", self.to - self.from)
+    }
+}
