@@ -89,7 +89,7 @@ mod verify;
 pub use clock::{ClockGuard, next_tx};
 pub use error::{Error, Result};
 pub use ids::{EventId, PartitionId, TreeName, Trees};
-pub use op::{ChangeKind, Op, OpKind, When};
+pub use op::{ChangeKind, Op, OpKind, When, head_key};
 pub use overlay::{Overlay, OverlayCursor};
 pub use pending::Pending;
 pub use read::{

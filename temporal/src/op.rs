@@ -1,6 +1,6 @@
 //! What a writer asks for.
 
-use crate::codec::key::{SUFFIX_MAX, encoded_len};
+use crate::codec::key::{EncodedKey, SUFFIX_MAX, encoded_len};
 use crate::{Error, Interval, PartitionId, Result, TxTime, ValidTime};
 use std::fmt;
 
@@ -100,6 +100,14 @@ impl Op {
         }
     }
 
+    /// The key of `heads` that the write rewrites: see [`head_key`].
+    ///
+    /// # Errors
+    /// [`Error::EmptyKey`]
+    pub fn head_key(&self) -> Result<Vec<u8>> {
+        head_key(self.partition, &self.key)
+    }
+
     /// Where it begins in a transaction at `tx`, and where it ends if it says so.
     pub(crate) fn span(&self, tx: TxTime) -> (ValidTime, Option<ValidTime>) {
         match self.when {
@@ -129,6 +137,15 @@ impl Op {
             (OpKind::Absent, When::FromNowTo(_) | When::Range(..)) => ChangeKind::Delete,
         }
     }
+}
+
+/// The key of `heads` that every write of `user_key` rewrites and every read of it reads: what
+/// stands for it where transactions are checked for conflicts.
+///
+/// # Errors
+/// [`Error::EmptyKey`]
+pub fn head_key(partition: PartitionId, user_key: &[u8]) -> Result<Vec<u8>> {
+    EncodedKey::new(partition, user_key).map(|key| key.bytes().to_vec())
 }
 
 impl fmt::Debug for Op {
@@ -168,6 +185,19 @@ mod tests {
         assert!(matches!(check(b"k", When::Range(five, five)), Err(Error::EmptyInterval { .. })));
         assert!(check(b"k", When::From(infinity)).is_err());
         assert!(check(b"k", When::FromNowTo(five)).is_ok());
+    }
+
+    #[test]
+    fn a_prefix_spans_the_heads_of_its_keys_and_no_others() {
+        use crate::KeyRange;
+        let range = KeyRange::prefix(P, b"a");
+        let (from, to) = range.head_keys();
+        let within = |key: &[u8]| {
+            let key = head_key(P, key).unwrap();
+            from <= key.as_slice() && key.as_slice() < to.unwrap()
+        };
+        assert!(within(b"a") && within(b"a\0") && within(b"a\xFF"));
+        assert!(!within(b"b") && !within(b"\xFF") && !within(b"\0a"));
     }
 
     #[test]

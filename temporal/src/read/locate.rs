@@ -26,6 +26,18 @@ pub(crate) enum Located {
     Nowhere,
 }
 
+/// What the head alone says about `at`; `None` where it does not know.
+pub(crate) fn locate_in_head(head: &Head, at: At) -> Option<Located> {
+    if head.valid.contains(at.valid) {
+        match head.rect() {
+            Some(rect) if rect.tx_from <= at.tx => return Some(Located::Head(rect)),
+            None if at.tx >= head.last_tx => return Some(Located::Nowhere),
+            _ => {}
+        }
+    }
+    head.whole.then_some(Located::Nowhere)
+}
+
 /// Finds the rectangle of the key with `head` that covers `at`.
 ///
 /// The head, one seek in `live`, and at most 65 in `past`: see `codec/fork.rs`.
@@ -35,29 +47,20 @@ pub(crate) fn locate<V: View>(
     head: &Head,
     at: At,
 ) -> Result<Located> {
-    let known = at.tx >= head.last_tx;
-    if head.valid.contains(at.valid) {
-        match head.rect() {
-            Some(rect) if rect.tx_from <= at.tx => return Ok(Located::Head(rect)),
-            None if known => return Ok(Located::Nowhere),
-            _ => {}
-        }
-    }
-    if head.whole {
-        return Ok(Located::Nowhere);
+    if let Some(located) = locate_in_head(head, at) {
+        return Ok(located);
     }
     // The head's segment and those in `live` are disjoint: one that the head covers is not there.
-    if !(head.valid.contains(at.valid) && head.kind != Kind::Gap) {
-        let newest =
-            Belief::new(reader.view, reader.trees, key, Some(*head)).newest_from(at.valid)?;
-        match newest {
+    if head.kind == Kind::Gap || !head.valid.contains(at.valid) {
+        let mut belief = Belief::new(reader.view, reader.trees, key, Some(*head));
+        match belief.newest_from(at.valid)? {
             Some(rect) if rect.valid.contains(at.valid) && rect.tx_from <= at.tx => {
                 return Ok(Located::Elsewhere(rect));
             }
             _ => {}
         }
     }
-    if known {
+    if at.tx >= head.last_tx {
         return Ok(Located::Nowhere);
     }
     let path = Path::new(at.valid);

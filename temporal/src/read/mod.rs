@@ -28,9 +28,9 @@ use crate::codec::key::{self, EncodedKey};
 use crate::codec::rect::Rect;
 use crate::{At, Error, EventId, PartitionId, Result, Trees, TxTime, ValidTime, Value};
 use llmdb_storage::{ValueRef, View};
+use std::fmt;
 
 /// Answers questions about time from the trees of one view.
-#[derive(Debug)]
 pub struct Reader<'v, V> {
     view: &'v V,
     trees: Trees,
@@ -67,6 +67,12 @@ impl<V> Clone for Reader<'_, V> {
 }
 
 impl<V> Copy for Reader<'_, V> {}
+
+impl<V> fmt::Debug for Reader<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({:?})", self.trees)
+    }
+}
 
 impl<'v> Segment<'v> {
     fn new(rect: &Rect, value: Value<'v>) -> Self {

@@ -41,6 +41,13 @@ impl KeyRange {
         self
     }
 
+    /// The keys of `heads` that the range spans, from the first to the one behind the last
+    /// (`None`: to the end of the tree): what a scan reads, and so what a transaction that ran it
+    /// must see unchanged.
+    pub fn head_keys(&self) -> (&[u8], Option<&[u8]>) {
+        (&self.from, self.to.as_deref())
+    }
+
     pub(crate) fn from(&self) -> &[u8] {
         &self.from
     }

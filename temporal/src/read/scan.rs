@@ -48,8 +48,13 @@ impl<V: View> Scan<'_, V> {
                 return Ok(None);
             }
             let (head, start) = Head::decode(&self.heads.value()?)?;
-            let key = EncodedKey::of_entry(TreeName::Heads, self.heads.key())?;
-            let located = locate::locate(&self.reader, &key, &head, self.at)?;
+            let located = match locate::locate_in_head(&head, self.at) {
+                Some(located) => located,
+                None => {
+                    let key = EncodedKey::of_entry(TreeName::Heads, self.heads.key())?;
+                    locate::locate(&self.reader, &key, &head, self.at)?
+                }
+            };
             match located {
                 Located::Head(rect) | Located::Elsewhere(rect) if !rect.absence => {
                     break (located, start);

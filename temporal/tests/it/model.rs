@@ -34,10 +34,15 @@ fn when() -> impl Strategy<Value = When> {
     ]
 }
 
+/// Short stretches, that leave gaps for time to move into.
+fn brief() -> impl Strategy<Value = When> {
+    (-5i64..40, 1i64..4).prop_map(|(a, n)| When::Range(a, a + n))
+}
+
 /// Few values, so that equal ones meet.
-fn op() -> impl Strategy<Value = Op> {
+fn op_over(when: impl Strategy<Value = When>) -> impl Strategy<Value = Op> {
     let value = prop_oneof![3 => (0u8..5).prop_map(|v| Some(vec![v; v as usize])), 1 => Just(None)];
-    (place(), value, when()).prop_map(|((partition, key), value, when)| Op {
+    (place(), value, when).prop_map(|((partition, key), value, when)| Op {
         partition,
         key,
         value,
@@ -47,21 +52,27 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// The operations of one transaction.
 pub fn ops() -> impl Strategy<Value = Vec<Op>> {
-    proptest::collection::vec(op(), 1..5)
+    proptest::collection::vec(op_over(when()), 1..5)
 }
 
 /// Transactions of one to four operations, each some time after the one before.
-pub fn history() -> impl Strategy<Value = Vec<(i64, Vec<Op>)>> {
+type History = Vec<(i64, Vec<Op>)>;
+
+/// Histories in which most is covered, and such as leave many gaps.
+pub fn history() -> impl Strategy<Value = History> {
     let gap = prop_oneof![6 => Just(1i64), 1 => 2i64..6];
     let ops = prop_oneof![
-        3 => proptest::collection::vec(op(), 1..2),
-        1 => proptest::collection::vec(op(), 2..5),
+        3 => proptest::collection::vec(op_over(when()), 1..2),
+        1 => proptest::collection::vec(op_over(when()), 2..5),
     ];
-    proptest::collection::vec((gap, ops), 1..14)
+    let dense = proptest::collection::vec((gap, ops), 1..14);
+    let ops = proptest::collection::vec(op_over(brief()), 1..3);
+    let sparse = proptest::collection::vec((1i64..9, ops), 1..10);
+    prop_oneof![3 => dense, 1 => sparse]
 }
 
 /// Commits all of it.
-pub fn play(history: &[(i64, Vec<Op>)]) -> World {
+pub fn play(history: &History) -> World {
     let mut world = World::new();
     for (gap, ops) in history {
         world.commit_at(world.tx + gap, ops);
@@ -70,7 +81,7 @@ pub fn play(history: &[(i64, Vec<Op>)]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(700))]
 
     #[test]
     fn every_read_answers_as_the_oracle_does(history in history()) {
