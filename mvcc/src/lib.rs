@@ -1,1 +1,77 @@
-//! Work in progress.
+//! Snapshots and transactions of LLMDB: many versions, one order of commits, one file and its log.
+//!
+//! ```
+//! use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
+//! use llmdb_storage::View;
+//! use llmdb_vfs::MemVfs;
+//! use std::{path::Path, sync::Arc};
+//!
+//! let options = EngineOptions { vfs: Arc::new(MemVfs::new()), ..EngineOptions::default() };
+//! let engine = Engine::open(Path::new("/memory.llmdb"), options)?;
+//! let notes = engine.create_tree("notes")?;
+//!
+//! let before = engine.snapshot();
+//! let mut tx = engine.begin(Isolation::Serializable)?;
+//! tx.put(notes, b"colour", b"green")?;
+//! tx.commit(Durability::Sync)?;
+//!
+//! assert!(before.get(notes, b"colour")?.is_none());
+//! assert_eq!(&*engine.snapshot().get(notes, b"colour")?.unwrap(), b"green");
+//! # drop(before);
+//! # Ok::<(), llmdb_mvcc::Error>(())
+//! ```
+//!
+//! # Modules, in reading order
+//!
+//! - `options`: how a database is opened and a commit is made
+//! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks
+//! - [`WriteTx`]: reading a snapshot, buffering writes; `conflict`: what must not have changed
+//! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
+//!   waiting for one's own; `keeper`: what happens some time after
+//! - `checkpoint`, `engine`: from memory to the file, opening, recovery, closing; `stats`
+//!
+//! # Invariants
+//!
+//! - **M1** States are published in commit order. A commit is visible when it is as durable as it
+//!   asked to be and all before it are; it is published before it is acknowledged.
+//! - **M2** After a crash the state is that after commit k, where every acknowledged `Sync` commit
+//!   is at most k; or opening fails with a typed error.
+//! - **M3** A snapshot never changes, and beginning one waits for nobody.
+//! - **M4** A transaction commits only if what its isolation makes it rest on was not written by a
+//!   commit that its snapshot does not see.
+//! - **M5** An error of a commit means that nothing of it has happened, except after
+//!   [`Error::Poisoned`], when it may or may not be found after the next open.
+//! - **M6** What is replayed from the log is what was applied: nothing is derived again.
+//!
+//! # Not here
+//!
+//! No meaning of keys and values, no time: `llmdb-temporal` resolves those through [`Intent`]. No
+//! pessimistic locks, savepoints or spilling of large transactions yet.
+
+#![deny(unsafe_code)]
+
+mod backoff;
+mod checkpoint;
+mod conflict;
+mod engine;
+mod error;
+mod keeper;
+mod options;
+#[allow(unsafe_code, reason = "readers follow a pointer that their slot keeps alive")]
+mod publish;
+mod record;
+mod sequencer;
+mod slots;
+#[allow(unsafe_code, reason = "a pinned version keeps the pages that a reader borrows")]
+mod snapshot;
+mod stats;
+mod transaction;
+mod visible;
+
+pub use backoff::Backoff;
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use options::{Durability, EngineOptions, Isolation};
+pub use snapshot::Snapshot;
+pub use stats::EngineStats;
+pub use transaction::{Committed, Intent, WriteTx};

@@ -284,6 +284,11 @@ impl Writer {
 }
 
 impl Checkpoint {
+    /// The position up to which the log must be durable before [`Checkpoint::commit`].
+    pub fn lsn(&self) -> u64 {
+        self.meta.lsn
+    }
+
     /// Writes all pages and syncs them.
     ///
     /// # Errors

@@ -1,0 +1,143 @@
+//! Checkpoints of a running database, and holding writers back when memory runs out.
+
+use crate::engine::Shared;
+use crate::{Error, Result};
+use llmdb_storage::{Checkpoint, CheckpointReport};
+use llmdb_wal::Lsn;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What has to be remembered between checkpoints; the lock makes them one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpointing {
+    /// Where the log is needed from by the older of the two retained meta pages.
+    keep_from: Lsn,
+    /// Where the newest checkpoint ended.
+    lsn: Lsn,
+    seq: Option<u64>,
+}
+
+impl Checkpointing {
+    pub(crate) fn starting_at(lsn: Lsn, seq: Option<u64>) -> Self {
+        Checkpointing { keep_from: lsn, lsn, seq }
+    }
+}
+
+impl Shared {
+    /// Writes the newest state to the file while commits go on, and lets go of the log before it.
+    /// Does nothing if nothing was committed since the last one.
+    pub(crate) fn checkpoint(&self) -> Result<CheckpointReport> {
+        let mut last = self.checkpointing.lock();
+        let mut sequencer = self.sequencer.lock();
+        sequencer.check_writable()?;
+        if last.seq == Some(sequencer.seq) {
+            return Ok(CheckpointReport::default());
+        }
+        let mark = sequencer.commit_mark();
+        let log = sequencer.log.clone();
+        let checkpoint = sequencer.writer.begin_checkpoint(mark)?;
+        sequencer.push_sealed(checkpoint.sealed.clone());
+        drop(sequencer);
+
+        let report = match self.write_checkpoint(&checkpoint, log.as_deref()) {
+            Ok(report) => report,
+            Err((error, must_poison)) => {
+                let mut sequencer = self.sequencer.lock();
+                sequencer.writer.abandon_checkpoint(checkpoint);
+                let error = if must_poison { sequencer.poison(error) } else { error };
+                sequencer.publish_ready(self);
+                if must_poison {
+                    self.visible.give_up();
+                }
+                return Err(error);
+            }
+        };
+        let mut sequencer = self.sequencer.lock();
+        let sealed = sequencer.writer.finish_checkpoint(checkpoint);
+        sequencer.push_sealed(sealed);
+        sequencer.publish_ready(self);
+        self.load.set_cache_bytes(sequencer.dirty_bytes());
+        self.load.set_log_start(Lsn::new(mark.lsn));
+        drop(sequencer);
+        // The meta page before the new one is still retained: its log stays (I3 of the storage
+        // crate).
+        last.keep_from = last.lsn;
+        last.lsn = Lsn::new(mark.lsn);
+        last.seq = Some(mark.seq);
+        if let Some(log) = log {
+            log.recycle(last.keep_from)?;
+        }
+        Ok(report)
+    }
+
+    /// Pages, then the log up to the same point, then the meta page. The flag says whether
+    /// writing has to stop.
+    fn write_checkpoint(
+        &self,
+        checkpoint: &Checkpoint,
+        log: Option<&llmdb_wal::Log>,
+    ) -> Result<CheckpointReport, (Error, bool)> {
+        let failed =
+            |failed: llmdb_storage::CheckpointError| (failed.error.into(), failed.must_poison);
+        let report = checkpoint.write(&self.pager).map_err(failed)?;
+        if let Some(log) = log {
+            log.sync(Lsn::new(checkpoint.lsn())).map_err(|error| (error.into(), true))?;
+        }
+        // What the meta page leads to is published before it is written: readers never lag behind
+        // the file.
+        self.sequencer.lock().publish_ready(self);
+        checkpoint.commit(&self.pager).map_err(failed)?;
+        Ok(report)
+    }
+
+    /// Waits for a checkpoint when changed pages fill the cache, so that memory stays bounded.
+    pub(crate) fn hold_back_writers(&self) -> Result<()> {
+        if !self.options.auto_checkpoint || self.load.cache_bytes() < self.options.cache_bytes {
+            return Ok(());
+        }
+        // Whoever comes second finds the cache emptied by the one before.
+        let _turn = self.holding_back.lock();
+        if self.load.cache_bytes() >= self.options.cache_bytes {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is time for a checkpoint.
+    pub(crate) fn checkpoint_is_due(&self) -> bool {
+        self.options.auto_checkpoint
+            && (self.load.cache_bytes() >= self.options.cache_bytes / 2
+                || self.load.log_bytes() >= self.options.log_bytes)
+    }
+}
+
+/// How much a checkpoint would write and let go of; read without the sequencer's lock, a little
+/// late.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    cache_bytes: AtomicU64,
+    log_end: AtomicU64,
+    log_start: AtomicU64,
+}
+
+impl Load {
+    fn cache_bytes(&self) -> u64 {
+        self.cache_bytes.load(Ordering::Relaxed)
+    }
+
+    fn log_bytes(&self) -> u64 {
+        let end = self.log_end.load(Ordering::Relaxed);
+        end.saturating_sub(self.log_start.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_cache_bytes(&self, bytes: u64) {
+        self.cache_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_log_end(&self, end: Lsn) {
+        self.log_end.store(end.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_log_start(&self, start: Lsn) {
+        self.log_start.store(start.get(), Ordering::Relaxed);
+    }
+}

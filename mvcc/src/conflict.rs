@@ -1,0 +1,155 @@
+//! Conflicts: what a transaction read or writes, against what was committed since it began.
+//!
+//! Validation is by key and by key range, never by page. The writes of recent commits are kept as
+//! the sorted batches that were applied, so remembering them costs a commit nothing; they go when
+//! no transaction that is open or yet to begin can have missed them.
+
+use llmdb_storage::{Batch, TreeId};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Bytes of recent commits that are remembered at most. A transaction that was open for longer
+/// than these reach back has to run again.
+const RECENT_BYTES_MAX: usize = 256 << 20;
+
+/// What a transaction has to find unchanged.
+#[derive(Debug, Default)]
+pub(crate) struct Footprint {
+    keys: Vec<(TreeId, Vec<u8>)>,
+    ranges: Vec<(TreeId, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Footprint {
+    pub(crate) fn key(&mut self, tree: TreeId, key: &[u8]) {
+        // Reading one key again and again, as loops do, is remembered once.
+        if self.keys.last().is_none_or(|last| last.0 != tree || last.1 != key) {
+            self.keys.push((tree, key.to_vec()));
+        }
+    }
+
+    pub(crate) fn range(&mut self, tree: TreeId, from: &[u8], to: Option<&[u8]>) {
+        self.ranges.push((tree, from.to_vec(), to.map(<[u8]>::to_vec)));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.ranges.is_empty()
+    }
+
+    fn is_touched_by(&self, batch: &Batch) -> bool {
+        self.keys.iter().any(|(tree, key)| batch.touches_key(*tree, key))
+            || (self.ranges.iter())
+                .any(|(tree, from, to)| batch.touches(*tree, from, to.as_deref()))
+    }
+}
+
+/// The commits that open transactions may have missed, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    commits: VecDeque<(u64, Arc<Batch>)>,
+    bytes: usize,
+    /// Commits up to this one are not remembered any more.
+    forgotten: u64,
+}
+
+impl Recent {
+    pub(crate) fn starting_at(seq: u64) -> Self {
+        Recent { forgotten: seq, ..Recent::default() }
+    }
+
+    pub(crate) fn push(&mut self, seq: u64, batch: Arc<Batch>) {
+        self.bytes += batch.bytes().len();
+        self.commits.push_back((seq, batch));
+        while self.bytes > RECENT_BYTES_MAX {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((seq, batch)) = self.commits.pop_front() {
+            self.bytes -= batch.bytes().len();
+            self.forgotten = seq;
+        }
+    }
+
+    /// Forgets the commits that every open and future transaction sees.
+    pub(crate) fn prune(&mut self, seen_by_all: u64) {
+        while self.commits.front().is_some_and(|(seq, _)| *seq <= seen_by_all) {
+            self.forget_first();
+        }
+    }
+
+    /// The commit after `since` that touches the footprint, if any.
+    pub(crate) fn conflict(&self, footprint: &Footprint, since: u64) -> Option<u64> {
+        if footprint.is_empty() {
+            return None;
+        }
+        if since < self.forgotten {
+            return Some(self.forgotten);
+        }
+        let missed = self.commits.iter().rev().take_while(|(seq, _)| *seq > since);
+        missed.filter(|(_, batch)| footprint.is_touched_by(batch)).map(|(seq, _)| *seq).last()
+    }
+}
+
+/// The snapshots of open write transactions, by the newest commit that they see.
+#[derive(Debug, Default)]
+pub(crate) struct Active(BTreeMap<u64, u64>);
+
+impl Active {
+    pub(crate) fn enter(&mut self, seq: u64) {
+        *self.0.entry(seq).or_default() += 1;
+    }
+
+    pub(crate) fn leave(&mut self, seq: u64) {
+        let count = self.0.get_mut(&seq).expect("a transaction leaves once");
+        *count -= 1;
+        if *count == 0 {
+            self.0.remove(&seq);
+        }
+    }
+
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.0.first_key_value().map(|(seq, _)| *seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(keys: &[&[u8]]) -> Arc<Batch> {
+        let mut batch = Batch::new();
+        keys.iter().for_each(|key| batch.put(TreeId(1), key, b""));
+        batch.sort();
+        Arc::new(batch)
+    }
+
+    #[test]
+    fn keys_and_ranges_conflict_with_later_commits_alone() {
+        let mut recent = Recent::starting_at(0);
+        recent.push(1, batch(&[b"a"]));
+        recent.push(2, batch(&[b"b", b"m"]));
+        let mut reads = Footprint::default();
+        assert_eq!(recent.conflict(&reads, 0), None);
+        reads.key(TreeId(1), b"a");
+        assert_eq!(recent.conflict(&reads, 0), Some(1));
+        assert_eq!(recent.conflict(&reads, 1), None);
+        reads.range(TreeId(1), b"l", Some(b"m"));
+        assert_eq!(recent.conflict(&reads, 1), None);
+        reads.range(TreeId(1), b"m", None);
+        assert_eq!(recent.conflict(&reads, 1), Some(2));
+        assert_eq!(recent.conflict(&reads, 2), None);
+    }
+
+    #[test]
+    fn what_was_forgotten_counts_as_a_conflict() {
+        let mut recent = Recent::starting_at(0);
+        recent.push(1, batch(&[b"a"]));
+        recent.push(2, batch(&[b"b"]));
+        recent.prune(1);
+        let mut reads = Footprint::default();
+        reads.key(TreeId(1), b"z");
+        assert_eq!(recent.conflict(&reads, 0), Some(1));
+        assert_eq!(recent.conflict(&reads, 1), None);
+    }
+}

@@ -1,0 +1,283 @@
+//! An open database: opening, recovery, closing.
+
+use crate::checkpoint::{Checkpointing, Load};
+use crate::conflict::Active;
+use crate::keeper::Keeper;
+use crate::publish::{Published, State};
+use crate::record::Record;
+use crate::sequencer::Sequencer;
+use crate::stats::EngineStats;
+use crate::visible::Visible;
+use crate::{EngineOptions, Error, Isolation, Result, Snapshot, WriteTx};
+use llmdb_storage::{CheckpointReport, CommitMark, Opened, Pager, TreeId, VerifyReport, Writer};
+use llmdb_vfs::{Lock, Vfs};
+use llmdb_wal::{Log, LogConfig, Lsn, Recovery, ReplayError};
+use parking_lot::Mutex;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+/// An open database. Dropping it closes it cleanly.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What all threads that use a database share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) this: Weak<Shared>,
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) log_dir: PathBuf,
+    pub(crate) uuid: [u8; 16],
+    pub(crate) pager: Arc<Pager>,
+    pub(crate) options: EngineOptions,
+    pub(crate) published: Published,
+    pub(crate) sequencer: Mutex<Sequencer>,
+    pub(crate) active: Mutex<Active>,
+    pub(crate) visible: Visible,
+    pub(crate) checkpointing: Mutex<Checkpointing>,
+    pub(crate) holding_back: Mutex<()>,
+    pub(crate) load: Load,
+    pub(crate) keeper: Keeper,
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+impl Engine {
+    /// Opens the database at `path`, creating it if the options say so, and brings back every
+    /// commit that its log holds.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while another handle has it open; [`Error::NotFound`]; damage to file or
+    /// log; the file system's.
+    pub fn open(path: &Path, options: EngineOptions) -> Result<Engine> {
+        let vfs = options.vfs.clone();
+        let missing = vfs.kind(path)?.is_none();
+        if missing && !options.create {
+            return Err(Error::NotFound { path: path.to_owned() });
+        }
+        let lock = vfs.lock(&beside(path, "-lock")).map_err(|error| match Error::from(error) {
+            Error::Busy { pid, .. } => Error::Busy { path: path.to_owned(), pid },
+            error => error,
+        })?;
+        // Looked at again under the lock: another process may have created it meanwhile.
+        if vfs.kind(path)?.is_none() {
+            llmdb_storage::create(&vfs, path, &options.store)?;
+        }
+        let opened = llmdb_storage::open(&vfs, path, &options.store)?;
+        let log_dir = beside(path, "-wal");
+        let uuid = opened.uuid;
+        let pager = opened.pager.clone();
+        let start = Lsn::new(opened.mark.lsn);
+        let (sequencer, as_in_file) = recover(&vfs, &log_dir, opened)?;
+        let seq = as_in_file.then_some(sequencer.seq);
+        let shared = Arc::new_cyclic(|this| Shared {
+            this: this.clone(),
+            vfs,
+            log_dir,
+            uuid,
+            pager,
+            options,
+            published: Published::new(),
+            sequencer: Mutex::new(sequencer),
+            active: Mutex::default(),
+            visible: Visible::default(),
+            checkpointing: Mutex::new(Checkpointing::starting_at(start, seq)),
+            holding_back: Mutex::new(()),
+            load: Load::default(),
+            keeper: Keeper::default(),
+            lock: Mutex::new(Some(lock)),
+        });
+        let mut sequencer = shared.sequencer.lock();
+        let sealed = sequencer.writer.seal();
+        let (seq, mark) = (sequencer.seq, sequencer.mark);
+        let state = State { version: sealed.version, roots: sealed.roots, seq, mark };
+        sequencer.publish(&shared.published, state);
+        shared.visible.announce(seq);
+        shared.load.set_cache_bytes(sequencer.dirty_bytes());
+        shared.load.set_log_start(start);
+        shared.load.set_log_end(sequencer.lsn);
+        drop(sequencer);
+        Ok(Engine { shared })
+    }
+
+    /// A snapshot of everything that is visible now. Takes no lock.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.shared.published, &self.shared.pager)
+    }
+
+    /// Begins a write transaction.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub fn begin(&self, isolation: Isolation) -> Result<WriteTx<'_>> {
+        // The snapshot is taken inside the lock: commits that it does not see are remembered from
+        // here on.
+        let mut active = self.shared.active.lock();
+        let snapshot = self.snapshot();
+        active.enter(snapshot.seq());
+        drop(active);
+        Ok(WriteTx::new(&self.shared, snapshot, isolation))
+    }
+
+    /// The tree named `name`, if it exists.
+    pub fn tree(&self, name: &str) -> Option<TreeId> {
+        self.shared.sequencer.lock().writer.tree(name)
+    }
+
+    /// Makes a tree, durably; one of that name that exists already is answered.
+    ///
+    /// # Errors
+    /// A name out of limits, a full device, [`Error::Poisoned`].
+    pub fn create_tree(&self, name: &str) -> Result<TreeId> {
+        self.shared.create_tree(name)
+    }
+
+    /// What readers share: page size and limits.
+    pub fn pager(&self) -> &Pager {
+        &self.shared.pager
+    }
+
+    /// Makes everything applied so far durable, whatever the durability it was committed with.
+    ///
+    /// # Errors
+    /// A failed sync stops writing for good.
+    pub fn sync(&self) -> Result<()> {
+        let log = self.shared.sequencer.lock().log.clone();
+        if let Some(log) = log
+            && let Err(error) = log.sync(log.end())
+        {
+            let error = self.shared.sequencer.lock().poison(error);
+            self.shared.visible.give_up();
+            return Err(error);
+        }
+        self.shared.sync_and_publish()
+    }
+
+    /// Writes everything committed to the file and lets go of the log before it, while readers and
+    /// writers go on.
+    ///
+    /// # Errors
+    /// A full device abandons the checkpoint: it can be tried again. A failed sync stops writing
+    /// for good.
+    pub fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.shared.checkpoint()
+    }
+
+    /// Reads and judges every page of the newest state. Commits wait meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; what is wrong with the pages is in the report.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        let sequencer = self.shared.sequencer.lock();
+        if sequencer.closed {
+            return Err(Error::Closed);
+        }
+        Ok(sequencer.writer.verify())
+    }
+
+    /// Sizes and counts.
+    pub fn stats(&self) -> EngineStats {
+        EngineStats::of(&self.shared)
+    }
+
+    /// Closes the database: everything is in the one file, marked clean, and the log is gone.
+    /// Snapshots that are still held go on reading; the lock is released. Closing again does
+    /// nothing.
+    ///
+    /// # Errors
+    /// The failure of the last checkpoint: the log stays then, and the next open recovers.
+    pub fn close(&self) -> Result<()> {
+        self.shared.keeper.stop();
+        let closed = self.shared.close();
+        let mut sequencer = self.shared.sequencer.lock();
+        sequencer.closed = true;
+        sequencer.log = None;
+        drop(sequencer);
+        self.shared.visible.give_up();
+        self.shared.lock.lock().take();
+        closed
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // What cannot be written here is still in the log.
+        let _ = self.close();
+    }
+}
+
+impl Shared {
+    fn close(&self) -> Result<()> {
+        let sequencer = self.sequencer.lock();
+        if sequencer.closed || sequencer.log.is_none() || sequencer.writer.poisoned().is_some() {
+            return Ok(());
+        }
+        drop(sequencer);
+        self.checkpoint()?;
+        let mut sequencer = self.sequencer.lock();
+        let (lsn, incarnation) = (sequencer.lsn.get(), sequencer.incarnation);
+        sequencer.writer.mark_clean(lsn, incarnation)?;
+        match sequencer.log.take().map(Arc::try_unwrap) {
+            Some(Ok(log)) => Ok(log.remove()?),
+            // Somebody is still syncing it: the next open discards it.
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+}
+
+/// Brings back what the log holds beyond the newest checkpoint. The flag says whether that was
+/// nothing.
+fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer, bool)> {
+    let Opened { mut writer, mark, clean, uuid, .. } = opened;
+    let there = vfs.kind(dir)?.is_some();
+    let config = LogConfig::new(uuid);
+    let from = Lsn::new(mark.lsn);
+    if clean {
+        if there {
+            // The log was about to be removed, or was made and not yet declared. If it was in use
+            // since, this meta page is stale.
+            match Recovery::open(vfs.clone(), dir, config, mark.incarnation, from) {
+                Err(error @ llmdb_wal::Error::StaleIncarnation { .. }) => return Err(error.into()),
+                Err(llmdb_wal::Error::Io(error)) => return Err(error.into()),
+                _ => Log::discard(&**vfs, dir)?,
+            }
+        }
+        return Ok((Sequencer::new(writer, mark, None), true));
+    }
+    if !there {
+        let what = "the log is missing, and the file was not closed cleanly".into();
+        return Err(Error::CorruptLog { path: dir.to_owned(), what });
+    }
+    let mut recovery = Recovery::open(vfs.clone(), dir, config, mark.incarnation, from)?;
+    let mut reached = mark;
+    let outcome = recovery.replay(|commit| -> Result<()> {
+        reached.mark = Record::replay(commit.payload, &mut writer)?;
+        reached.seq = commit.seq;
+        Ok(())
+    });
+    outcome.map_err(|error| match error {
+        ReplayError::Log(error) => error.into(),
+        ReplayError::Apply(error) => error,
+    })?;
+    let incarnation = mark.incarnation + 1;
+    let log = recovery.resume(incarnation)?;
+    declare(&mut writer, mark, incarnation)?;
+    reached.incarnation = incarnation;
+    let as_in_file = reached.seq == mark.seq;
+    Ok((Sequencer::new(writer, reached, Some(log)), as_in_file))
+}
+
+/// Records the log's new incarnation in every slot: from here on the recovered log is the log.
+fn declare(writer: &mut Writer, mark: CommitMark, incarnation: u32) -> Result<()> {
+    for _ in 0..3 {
+        writer.rewrite_meta(mark.lsn, incarnation, false)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What can go wrong with a database as a whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What can go wrong with a database as a whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another process, or another handle of this one, has the database open.
+    #[error("{} is in use{}", path.display(), holder(*pid))]
+    Busy {
+        /// The database.
+        path: PathBuf,
+        /// The holder, if its lock file says.
+        pid: Option<u32>,
+    },
+    /// There is no database at the path, and none was to be created.
+    #[error("{} does not exist", path.display())]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A transaction that committed meanwhile wrote what this one read or writes. Nothing of this
+    /// one has happened; run it again.
+    #[error("the transaction conflicts with commit {seq}, which came first")]
+    Conflict {
+        /// The commit that came first.
+        seq: u64,
+    },
+    /// An earlier error made it impossible to tell what a transaction would have done.
+    #[error("the transaction cannot commit after a storage error: {cause}")]
+    Broken {
+        /// The earlier error.
+        cause: Arc<str>,
+    },
+    /// The log that the file needs is missing or damaged.
+    #[error("{}: {what}", path.display())]
+    CorruptLog {
+        /// The log's directory or segment.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A failed sync or write left it unknown what is on disk. Reading goes on at the last state
+    /// that was published; open the database anew to write.
+    #[error("writing stopped for good after: {cause}")]
+    Poisoned {
+        /// The first failure.
+        cause: Arc<str>,
+    },
+    /// The database was closed.
+    #[error("the database is closed")]
+    Closed,
+    /// The file: damage, limits, the file system.
+    #[error(transparent)]
+    Storage(llmdb_storage::Error),
+    /// The log: no space, the file system.
+    #[error(transparent)]
+    Log(llmdb_wal::Error),
+    /// The file system.
+    #[error(transparent)]
+    Vfs(llmdb_vfs::Error),
+}
+
+/// What operations on a database return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+}
+
+impl Error {
+    /// Whether running the same transaction again may succeed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Error::Conflict { .. } | Error::Busy { .. })
+    }
+}
+
+impl From<llmdb_storage::Error> for Error {
+    fn from(error: llmdb_storage::Error) -> Self {
+        match error {
+            llmdb_storage::Error::Poisoned { cause } => Error::Poisoned { cause },
+            llmdb_storage::Error::Vfs(error) => error.into(),
+            error => Error::Storage(error),
+        }
+    }
+}
+
+impl From<llmdb_wal::Error> for Error {
+    fn from(error: llmdb_wal::Error) -> Self {
+        use llmdb_wal::Error as E;
+        match error {
+            E::Poisoned { cause } => Error::Poisoned { cause: cause.to_string().into() },
+            E::MissingLog { ref dir } | E::MissingSegment { ref dir, .. } => {
+                Error::CorruptLog { path: dir.clone(), what: error.to_string() }
+            }
+            E::Corrupt { ref path, .. } | E::StaleIncarnation { ref path, .. } => {
+                Error::CorruptLog { path: path.clone(), what: error.to_string() }
+            }
+            error => Error::Log(error),
+        }
+    }
+}
+
+impl From<llmdb_vfs::Error> for Error {
+    fn from(error: llmdb_vfs::Error) -> Self {
+        match error {
+            llmdb_vfs::Error::Locked { path, pid } => Error::Busy { path, pid },
+            error => Error::Vfs(error),
+        }
+    }
+}

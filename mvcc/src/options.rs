@@ -1,0 +1,59 @@
+//! How a database is opened, and how a commit is made.
+
+use llmdb_storage::StoreOptions;
+use llmdb_vfs::{OsVfs, Vfs};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// When it survives a power failure. Commits that wait at the same time share one sync.
+    #[default]
+    Sync,
+    /// At once; it survives a power failure after at most this interval.
+    Periodic(Duration),
+    /// At once; handed to the operating system within 10 ms, durable when that decides.
+    Async,
+}
+
+/// What a transaction may see of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Isolation {
+    /// As if transactions ran one after the other: what it read still holds when it commits.
+    #[default]
+    Serializable,
+    /// It reads one snapshot; of two that write the same key, the first to commit wins.
+    Snapshot,
+}
+
+/// How a database is opened.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The file system; the operating system's unless a test says otherwise.
+    pub vfs: Arc<dyn Vfs>,
+    /// Layout of a new file, and address space.
+    pub store: StoreOptions,
+    /// Whether a missing file is created.
+    pub create: bool,
+    /// Memory for changed pages that are not yet in the file. At half of it a checkpoint starts;
+    /// at all of it commits wait for the checkpoint.
+    pub cache_bytes: u64,
+    /// A checkpoint starts when the log has grown by so much since the last one.
+    pub log_bytes: u64,
+    /// Whether checkpoints start by themselves, on a thread of the database's own.
+    pub auto_checkpoint: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            vfs: Arc::new(OsVfs::new()),
+            store: StoreOptions::default(),
+            create: true,
+            cache_bytes: 1 << 30,
+            log_bytes: 512 << 20,
+            auto_checkpoint: true,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a commit leaves in the log.
+//!
+//! ```text
+//! record := kind u32 | tree u32 | mark i64 | body        little-endian
+//!   kind 1, a commit:   tree 0; body: the batch of resolved writes
+//!   kind 2, a new tree: the number it got; body: its name, UTF-8
+//! ```
+
+use crate::{Error, Result};
+use llmdb_storage::{Batch, TreeId, Writer};
+
+pub(crate) const HEADER: usize = 16;
+
+/// What a commit leaves in the log.
+#[derive(Debug)]
+pub(crate) enum Record<'a> {
+    Commit { mark: i64, batch: &'a [u8] },
+    NewTree { mark: i64, tree: TreeId, name: &'a str },
+}
+
+impl<'a> Record<'a> {
+    /// The two pieces that are logged one after the other.
+    pub(crate) fn encode(&self) -> ([u8; HEADER], &'a [u8]) {
+        let (kind, tree, mark, body) = match *self {
+            Record::Commit { mark, batch } => (1u32, 0, mark, batch),
+            Record::NewTree { mark, tree, name } => (2, tree.0, mark, name.as_bytes()),
+        };
+        let mut header = [0; HEADER];
+        header[..4].copy_from_slice(&kind.to_le_bytes());
+        header[4..8].copy_from_slice(&tree.to_le_bytes());
+        header[8..].copy_from_slice(&mark.to_le_bytes());
+        (header, body)
+    }
+
+    fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (header, body) = bytes.split_at_checked(HEADER)?;
+        let u32_at = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four"));
+        let mark = i64::from_le_bytes(header[8..].try_into().expect("eight bytes"));
+        match u32_at(0) {
+            1 => Some(Record::Commit { mark, batch: body }),
+            2 => {
+                let name = std::str::from_utf8(body).ok()?;
+                Some(Record::NewTree { mark, tree: TreeId(u32_at(4)), name })
+            }
+            _ => None,
+        }
+    }
+
+    /// Does again what the record says, and answers its mark. The bytes passed the log's checksums;
+    /// a record that makes no sense was written by something else.
+    pub(crate) fn replay(bytes: &[u8], writer: &mut Writer) -> Result<i64> {
+        match Record::decode(bytes) {
+            Some(Record::Commit { mark, batch }) => {
+                let mut batch = Batch::decode(batch.to_vec())?;
+                batch.sort();
+                writer.make_room(&batch)?;
+                writer.apply(&batch)?;
+                Ok(mark)
+            }
+            Some(Record::NewTree { mark, tree, name }) => {
+                if writer.create_tree(name) != tree {
+                    return Err(llmdb_storage::Error::NoSuchTree { tree }.into());
+                }
+                Ok(mark)
+            }
+            None => Err(Error::Storage(llmdb_storage::Error::BadBatch { offset: 0 })),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The sequencer: a role of whichever thread commits, one at a time, under one lock.
+//!
+//! It validates, resolves, numbers, applies and copies to the log's buffer; nothing in it waits for
+//! a sync. What it applied is visible only once published:
+//!
+//! ```text
+//!   commits --> open group --seal--> sealed groups (in order) --log durable--> published
+//! ```
+//!
+//! A group is a run of commits that become visible together. Commits of the open group share a
+//! version of the trees, so they edit each other's pages in place; sealing ends that. A group
+//! that holds a `Sync` commit is published when the log is durable up to it, and every group
+//! after the ones before it.
+
+use crate::conflict::Recent;
+use crate::engine::Shared;
+use crate::publish::{Published, State, States};
+use crate::record::{HEADER, Record};
+use crate::transaction::{Committed, Intent, WriteTx};
+use crate::{Durability, Error, Result};
+use llmdb_storage::{Batch, CommitMark, Sealed, TreeId, Version, Writer};
+use llmdb_wal::{Log, LogConfig, Lsn};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What the committing thread owns while it holds the lock.
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    pub(crate) writer: Writer,
+    /// Made at the first commit; a database at rest is one file.
+    pub(crate) log: Option<Arc<Log>>,
+    pub(crate) incarnation: u32,
+    /// Number and mark of the newest applied commit, and where the log ends after it.
+    pub(crate) seq: u64,
+    pub(crate) mark: i64,
+    pub(crate) lsn: Lsn,
+    pub(crate) states: States,
+    /// Applied and not sealed: whether there is anything, and what must be durable first.
+    open: Option<Needs>,
+    sealed: VecDeque<Group>,
+    recent: Recent,
+    pub(crate) closed: bool,
+}
+
+/// What must be durable before a group is published: the last `Sync` commit in it.
+#[derive(Clone, Copy, Default, Debug)]
+struct Needs(Option<Lsn>);
+
+/// A sealed group, waiting to be published.
+#[derive(Debug)]
+struct Group {
+    state: State,
+    needs: Needs,
+}
+
+impl Sequencer {
+    pub(crate) fn new(writer: Writer, mark: CommitMark, log: Option<Log>) -> Self {
+        let lsn = log.as_ref().map_or(Lsn::new(mark.lsn), Log::end);
+        Sequencer {
+            writer,
+            log: log.map(Arc::new),
+            incarnation: mark.incarnation,
+            seq: mark.seq,
+            mark: mark.mark,
+            lsn,
+            states: States::default(),
+            open: None,
+            sealed: VecDeque::new(),
+            recent: Recent::starting_at(mark.seq),
+            closed: false,
+        }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        match self.writer.poisoned() {
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops writing for good after a failure that leaves the disk or the newest state unknown.
+    pub(crate) fn poison<E: Into<Error>>(&mut self, error: E) -> Error {
+        let error = error.into();
+        self.writer.poison(&error);
+        error
+    }
+
+    /// Makes the log if this is the first commit since the file was opened cleanly.
+    pub(crate) fn start_log(&mut self, shared: &Shared) -> Result<Arc<Log>> {
+        if let Some(log) = &self.log {
+            return Ok(log.clone());
+        }
+        let incarnation = self.incarnation + 1;
+        // An attempt that failed half-way left a log of this incarnation without a commit.
+        Log::discard(&*shared.vfs, &shared.log_dir)?;
+        let config = LogConfig::new(shared.uuid);
+        let vfs = shared.vfs.clone();
+        let log = Log::create(vfs, &shared.log_dir, config, incarnation, self.lsn)?;
+        // Before anything is logged every slot says that the log is needed.
+        for _ in 0..3 {
+            self.writer.rewrite_meta(self.lsn.get(), incarnation, false)?;
+        }
+        self.incarnation = incarnation;
+        let log = Arc::new(log);
+        self.log = Some(log.clone());
+        Ok(log)
+    }
+
+    /// Logs and applies one record; answers where the log ends after it.
+    fn enter(&mut self, log: &Log, record: Record<'_>, batch: Option<&Batch>) -> Result<Lsn> {
+        let (header, body) = record.encode();
+        log.reserve(HEADER + body.len())?;
+        if let Some(batch) = batch {
+            self.writer.make_room(batch)?;
+            // A failure in here poisons the writer: the newest state is half made.
+            self.writer.apply(batch)?;
+        }
+        match log.append(self.seq + 1, &[&header, body]) {
+            Ok(lsn) => {
+                self.seq += 1;
+                self.lsn = lsn;
+                Ok(lsn)
+            }
+            Err(error) => Err(self.poison(error)),
+        }
+    }
+
+    /// Takes note that a commit was applied; `needs` where it has to be durable to be seen.
+    fn applied(&mut self, needs: Option<Lsn>) {
+        let open = self.open.get_or_insert_default();
+        open.0 = open.0.max(needs);
+    }
+
+    /// Whether nothing that is applied has to wait for the log.
+    fn nothing_waits(&self) -> bool {
+        self.sealed.is_empty() && self.open.is_none_or(|open| open.0.is_none())
+    }
+
+    /// Takes up what was sealed as the newest group; open commits are part of it.
+    pub(crate) fn push_sealed(&mut self, sealed: Sealed) {
+        let Sealed { version, roots } = sealed;
+        let needs = self.open.take().unwrap_or_default();
+        let state = State { version, roots, seq: self.seq, mark: self.mark };
+        self.sealed.push_back(Group { state, needs });
+    }
+
+    /// Seals the open group, if there is one.
+    fn seal(&mut self) {
+        if self.open.is_some() {
+            let sealed = self.writer.seal();
+            self.push_sealed(sealed);
+        }
+    }
+
+    /// The log position that the sealed groups need.
+    fn needed(&self) -> Option<Lsn> {
+        self.sealed.iter().filter_map(|group| group.needs.0).max()
+    }
+
+    /// Publishes all groups that may be seen, and frees what nobody can reach any more.
+    pub(crate) fn publish_ready(&mut self, shared: &Shared) {
+        let durable = self.log.as_ref().map(|log| log.durable());
+        let ready = |needs: Needs| needs.0.is_none_or(|needs| Some(needs) <= durable);
+        let mut newest = None;
+        while self.sealed.front().is_some_and(|group| ready(group.needs)) {
+            newest = self.sealed.pop_front();
+        }
+        // Commits that need not be durable were only waiting for those before them.
+        if self.nothing_waits() && self.open.is_some() {
+            self.seal();
+            newest = self.sealed.pop_front();
+        }
+        if let Some(group) = newest {
+            self.publish(&shared.published, group.state);
+            shared.visible.announce(self.published_seq());
+            let oldest = shared.active.lock().oldest();
+            self.recent.prune(oldest.unwrap_or(u64::MAX).min(self.published_seq()));
+        }
+        self.reclaim(&shared.published);
+    }
+
+    pub(crate) fn publish(&mut self, published: &Published, state: State) {
+        published.publish(&mut self.states, state);
+    }
+
+    pub(crate) fn published_seq(&self) -> u64 {
+        self.states.newest_seq()
+    }
+
+    /// Frees what no snapshot, sealed group or meta page reaches any more.
+    fn reclaim(&mut self, published: &Published) {
+        let Some(live) = published.live(&mut self.states) else { return };
+        let oldest = live.oldest();
+        let mut versions: Vec<Version> = live.versions;
+        versions.extend(self.sealed.iter().map(|group| group.state.version));
+        self.writer.reclaim(&versions, oldest);
+    }
+
+    /// What a checkpoint of the newest state records.
+    pub(crate) fn commit_mark(&self) -> CommitMark {
+        CommitMark {
+            seq: self.seq,
+            mark: self.mark,
+            lsn: self.lsn.get(),
+            incarnation: self.incarnation,
+        }
+    }
+
+    /// Bytes of changed pages that only memory holds.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.writer.dirty_pages() * self.writer.pager().page_size() as u64
+    }
+}
+
+impl Shared {
+    /// Commits a transaction: see the module's header.
+    pub(crate) fn commit<I: Intent>(
+        &self,
+        tx: &WriteTx<'_>,
+        mut batch: Batch,
+        intent: &mut I,
+        durability: Durability,
+    ) -> Result<Committed, I::Error> {
+        self.hold_back_writers()?;
+        let mut sequencer = self.sequencer.lock();
+        sequencer.check_writable()?;
+        let since = tx.snapshot.seq();
+        for footprint in [&tx.reads, &tx.declared] {
+            let checked = match std::ptr::eq(footprint, &tx.declared) {
+                true => tx.isolation == crate::Isolation::Snapshot,
+                false => true,
+            };
+            if let Some(seq) = sequencer.recent.conflict(footprint, since).filter(|_| checked) {
+                return Err(Error::Conflict { seq }.into());
+            }
+        }
+        let last_mark = sequencer.mark;
+        let mark = intent.resolve(last_mark, &sequencer.writer.reader(), &mut batch)?;
+        if batch.is_empty() {
+            let (seq, mark) = (tx.snapshot.seq(), tx.snapshot.mark());
+            return Ok(Committed { seq, mark, wrote: false });
+        }
+        let log = sequencer.start_log(self)?;
+        batch.sort();
+        for write in batch.iter() {
+            let sizes = self.pager.check_sizes(write.key, write.value.unwrap_or_default());
+            sizes.map_err(Error::from)?;
+        }
+        let record = Record::Commit { mark, batch: batch.bytes() };
+        let lsn = sequencer.enter(&log, record, Some(&batch))?;
+        sequencer.mark = mark;
+        let seq = sequencer.seq;
+        sequencer.recent.push(seq, Arc::new(batch));
+        sequencer.applied((durability == Durability::Sync).then_some(lsn));
+        if sequencer.nothing_waits() {
+            sequencer.publish_ready(self);
+        }
+        self.load.set_cache_bytes(sequencer.dirty_bytes());
+        self.load.set_log_end(lsn);
+        drop(sequencer);
+        self.keeper.after_commit(self, durability, &log)?;
+        self.wait_until_visible(seq)?;
+        Ok(Committed { seq, mark, wrote: true })
+    }
+
+    /// Makes a tree, durably; one of that name that exists already is answered.
+    pub(crate) fn create_tree(&self, name: &str) -> Result<TreeId> {
+        let mut sequencer = self.sequencer.lock();
+        if let Some(tree) = sequencer.writer.tree(name) {
+            return Ok(tree);
+        }
+        sequencer.check_writable()?;
+        self.pager.check_sizes(name.as_bytes(), &[])?;
+        let log = sequencer.start_log(self)?;
+        log.reserve(HEADER + name.len())?;
+        let tree = sequencer.writer.create_tree(name);
+        let record = Record::NewTree { mark: sequencer.mark, tree, name };
+        let lsn = sequencer.enter(&log, record, None)?;
+        let seq = sequencer.seq;
+        sequencer.applied(Some(lsn));
+        drop(sequencer);
+        self.wait_until_visible(seq)?;
+        Ok(tree)
+    }
+
+    /// Waits until commit `seq` is published. If nobody is syncing for it, this thread does: it
+    /// seals what is applied, syncs the log for all of it, and publishes it.
+    fn wait_until_visible(&self, seq: u64) -> Result<()> {
+        while let Some(_leading) = self.visible.wait_or_lead(seq) {
+            self.sync_and_publish()?;
+        }
+        match self.visible.has(seq) {
+            true => Ok(()),
+            false => self.sequencer.lock().check_writable(),
+        }
+    }
+
+    /// One round of group commit: everything applied so far becomes durable and visible.
+    pub(crate) fn sync_and_publish(&self) -> Result<()> {
+        let mut sequencer = self.sequencer.lock();
+        sequencer.check_writable()?;
+        sequencer.seal();
+        let (log, needed) = (sequencer.log.clone(), sequencer.needed());
+        if let (Some(log), Some(needed)) = (log, needed) {
+            drop(sequencer);
+            let synced = log.sync(needed);
+            sequencer = self.sequencer.lock();
+            if let Err(error) = synced {
+                let error = sequencer.poison(error);
+                self.visible.give_up();
+                return Err(error);
+            }
+        }
+        sequencer.publish_ready(self);
+        Ok(())
+    }
+}

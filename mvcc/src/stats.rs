@@ -1,0 +1,45 @@
+//! Sizes and counts of an open database.
+
+use crate::engine::Shared;
+use llmdb_storage::SpaceUse;
+use llmdb_wal::LogStats;
+
+/// Sizes and counts of an open database.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EngineStats {
+    /// Pages and frames.
+    pub space: SpaceUse,
+    /// Pages whose newest bytes only memory and log hold.
+    pub dirty_pages: u64,
+    /// Number of the newest commit.
+    pub seq: u64,
+    /// Mark of the newest commit.
+    pub mark: i64,
+    /// The log, if there is one.
+    pub log: Option<LogStats>,
+    /// Trees.
+    pub trees: u64,
+    /// States held for snapshots, the published one included.
+    pub states: u64,
+    /// Versions between the oldest state held and the newest.
+    pub oldest_lag: u64,
+}
+
+impl EngineStats {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let sequencer = shared.sequencer.lock();
+        let space = sequencer.writer.space_use();
+        let newest = sequencer.states.newest().map_or(0, |version| version.0);
+        EngineStats {
+            space,
+            dirty_pages: sequencer.writer.dirty_pages(),
+            seq: sequencer.seq,
+            mark: sequencer.mark,
+            log: sequencer.log.as_ref().map(|log| log.stats()),
+            trees: sequencer.writer.trees().count() as u64,
+            states: sequencer.states.len() as u64,
+            oldest_lag: sequencer.states.oldest().map_or(0, |oldest| newest - oldest.0),
+        }
+    }
+}

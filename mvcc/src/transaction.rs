@@ -1,0 +1,241 @@
+//! Write transactions: they read one snapshot, buffer what they write, and remember what they read.
+
+use crate::conflict::Footprint;
+use crate::engine::Shared;
+use crate::{Durability, Error, Isolation, Result, Snapshot};
+use llmdb_storage::{Batch, Cursor, Reader, TreeId, View};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A write transaction. Dropping it rolls it back.
+#[must_use = "a transaction does nothing until it commits"]
+pub struct WriteTx<'e> {
+    pub(crate) shared: &'e Shared,
+    pub(crate) snapshot: Snapshot<'e>,
+    pub(crate) isolation: Isolation,
+    writes: BTreeMap<(TreeId, Vec<u8>), Option<Vec<u8>>>,
+    pub(crate) reads: Footprint,
+    /// Keys that the transaction will write, where a layer above resolves them at the commit.
+    pub(crate) declared: Footprint,
+    broken: Option<Arc<str>>,
+}
+
+/// What a layer above wants to have done at the transaction's place in the commit order, where
+/// nothing is between what it reads and what it writes.
+pub trait Intent {
+    /// The layer's own error.
+    type Error: From<Error> + fmt::Display;
+
+    /// Adds the resolved writes to `out`, given the newest state, and answers the mark of this
+    /// commit. `last_mark` is that of the commit before. On an error nothing has happened.
+    ///
+    /// # Errors
+    /// Whatever makes the commit impossible.
+    fn resolve(
+        &mut self,
+        last_mark: i64,
+        view: &Reader<'_>,
+        out: &mut Batch,
+    ) -> Result<i64, Self::Error>;
+}
+
+/// A commit that is as durable as it asked to be, and visible.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// Its place in the commit order; for a transaction that wrote nothing, that of its snapshot.
+    pub seq: u64,
+    /// Its mark; for a transaction that wrote nothing, that of its snapshot.
+    pub mark: i64,
+    /// Whether it wrote anything.
+    pub wrote: bool,
+}
+
+/// The intent of a transaction that only buffered plain writes: it keeps the mark.
+struct Plain;
+
+impl Intent for Plain {
+    type Error = Error;
+
+    fn resolve(&mut self, last_mark: i64, _: &Reader<'_>, _: &mut Batch) -> Result<i64> {
+        Ok(last_mark)
+    }
+}
+
+impl fmt::Debug for WriteTx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteTx")
+            .field("snapshot", &self.snapshot)
+            .field("isolation", &self.isolation)
+            .field("writes", &self.writes.len())
+            .finish()
+    }
+}
+
+impl<'e> WriteTx<'e> {
+    pub(crate) fn new(shared: &'e Shared, snapshot: Snapshot<'e>, isolation: Isolation) -> Self {
+        WriteTx {
+            shared,
+            snapshot,
+            isolation,
+            writes: BTreeMap::new(),
+            reads: Footprint::default(),
+            declared: Footprint::default(),
+            broken: None,
+        }
+    }
+
+    /// What the transaction sees of others.
+    pub fn snapshot(&self) -> &Snapshot<'e> {
+        &self.snapshot
+    }
+
+    /// The value under `key`: the transaction's own write, or else the snapshot's.
+    ///
+    /// # Errors
+    /// Damage on the way; the transaction can then only be rolled back.
+    pub fn get(&mut self, tree: TreeId, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(own) = self.writes.get(&(tree, key.to_vec())) {
+            return Ok(own.clone());
+        }
+        self.note_read(tree, key);
+        let read = self.snapshot.get(tree, key).map(|value| value.map(|value| value.into_vec()));
+        self.keep_whole(read)
+    }
+
+    /// All entries of `tree` from `from` on and below `to`, own writes included.
+    ///
+    /// # Errors
+    /// As [`WriteTx::get`].
+    #[allow(clippy::type_complexity, reason = "a list of entries is what it is")]
+    pub fn range(
+        &mut self,
+        tree: TreeId,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.note_read_range(tree, from, to);
+        let read = self.read_range(tree, from, to);
+        let mut entries = self.keep_whole(read)?;
+        let below = |key: &[u8]| to.is_none_or(|to| key < to);
+        let own = self.writes.range((tree, from.to_vec())..);
+        for ((_, key), value) in own.take_while(|((t, key), _)| *t == tree && below(key)) {
+            match value {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        Ok(entries.into_iter().collect())
+    }
+
+    fn read_range(
+        &self,
+        tree: TreeId,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> llmdb_storage::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let mut entries = BTreeMap::new();
+        let mut cursor = self.snapshot.cursor(tree);
+        let mut more = cursor.seek(from)?;
+        while more && to.is_none_or(|to| cursor.key() < to) {
+            entries.insert(cursor.key().to_vec(), cursor.value()?.into_vec());
+            more = cursor.next()?;
+        }
+        Ok(entries)
+    }
+
+    /// After a storage error the transaction may have read too little: it must not commit.
+    fn keep_whole<T>(&mut self, read: llmdb_storage::Result<T>) -> Result<T> {
+        read.map_err(|error| {
+            self.break_off(&error);
+            error.into()
+        })
+    }
+
+    /// Makes the transaction un-committable: a layer above met a storage error while reading.
+    pub fn break_off(&mut self, cause: &dyn fmt::Display) {
+        self.broken.get_or_insert_with(|| cause.to_string().into());
+    }
+
+    /// Buffers "`key` has `value`".
+    ///
+    /// # Errors
+    /// A key or value out of limits. The transaction goes on.
+    pub fn put(&mut self, tree: TreeId, key: &[u8], value: &[u8]) -> Result<()> {
+        self.shared.pager.check_sizes(key, value)?;
+        self.writes.insert((tree, key.to_vec()), Some(value.to_vec()));
+        Ok(())
+    }
+
+    /// Buffers "`key` is absent".
+    ///
+    /// # Errors
+    /// A key out of limits. The transaction goes on.
+    pub fn delete(&mut self, tree: TreeId, key: &[u8]) -> Result<()> {
+        self.shared.pager.check_sizes(key, &[])?;
+        self.writes.insert((tree, key.to_vec()), None);
+        Ok(())
+    }
+
+    /// Remembers that the transaction rests on what is, or is not, under `key`.
+    pub fn note_read(&mut self, tree: TreeId, key: &[u8]) {
+        if self.isolation == Isolation::Serializable {
+            self.reads.key(tree, key);
+        }
+    }
+
+    /// Remembers that the transaction rests on what is, and is not, in a range of keys.
+    pub fn note_read_range(&mut self, tree: TreeId, from: &[u8], to: Option<&[u8]>) {
+        if self.isolation == Isolation::Serializable {
+            self.reads.range(tree, from, to);
+        }
+    }
+
+    /// Declares that the commit's [`Intent`] will write `key`.
+    pub fn note_write(&mut self, tree: TreeId, key: &[u8]) {
+        self.declared.key(tree, key);
+    }
+
+    /// Makes the buffered writes visible, all or none.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`]: run it again. [`Error::Broken`] after a storage error. Full devices.
+    /// Except after [`Error::Poisoned`], an error means that nothing has happened.
+    pub fn commit(self, durability: Durability) -> Result<Committed> {
+        self.commit_with(durability, &mut Plain)
+    }
+
+    /// Makes the buffered writes and those that `intent` resolves to visible, all or none.
+    ///
+    /// # Errors
+    /// As [`WriteTx::commit`], and the intent's own.
+    pub fn commit_with<I: Intent>(
+        mut self,
+        durability: Durability,
+        intent: &mut I,
+    ) -> Result<Committed, I::Error> {
+        if let Some(cause) = self.broken.clone() {
+            return Err(Error::Broken { cause }.into());
+        }
+        let mut batch = Batch::new();
+        for ((tree, key), value) in std::mem::take(&mut self.writes) {
+            match value {
+                Some(value) => batch.put(tree, &key, &value),
+                None => batch.delete(tree, &key),
+            }
+            if self.isolation == Isolation::Snapshot {
+                self.declared.key(tree, &key);
+            }
+        }
+        self.shared.commit(&self, batch, intent, durability)
+    }
+
+    /// Forgets everything. The same as dropping it.
+    pub fn rollback(self) {}
+}
+
+impl Drop for WriteTx<'_> {
+    fn drop(&mut self) {
+        self.shared.active.lock().leave(self.snapshot.seq());
+    }
+}
