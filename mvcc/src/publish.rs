@@ -99,7 +99,9 @@ impl Published {
     pub(crate) fn live(&self, states: &mut States) -> Option<Live> {
         let Pinned::Versions(pinned) = self.slots.scan() else { return None };
         let newest = *states.0.last_key_value()?.0;
-        states.0.retain(|version, _| *version == newest || pinned.binary_search(&version.0).is_ok());
+        states
+            .0
+            .retain(|version, _| *version == newest || pinned.binary_search(&version.0).is_ok());
         let mut versions: Vec<Version> = pinned.into_iter().map(Version).collect();
         if versions.last() != Some(&newest) {
             versions.push(newest);

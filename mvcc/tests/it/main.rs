@@ -1,0 +1,10 @@
+//! What transactions, snapshots and recovery promise, tried through the public interface.
+
+#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod concurrency;
+mod crash;
+mod harness;
+mod isolation;
+mod refusals;

@@ -1,0 +1,98 @@
+//! What a database refuses to open or to do, by name.
+
+use crate::harness::{contents, open, options, path};
+use llmdb_mvcc::{Durability, Engine, EngineOptions, Error, Isolation};
+use llmdb_vfs::{MemVfs, Vfs};
+use std::path::Path;
+
+#[test]
+fn a_second_opener_is_told_who_holds_it() {
+    let vfs = MemVfs::new();
+    let _held = open(&vfs);
+    match Engine::open(path(), options(&vfs)) {
+        Err(Error::Busy { path: named, pid }) => {
+            assert_eq!(named, path());
+            assert_eq!(pid, Some(std::process::id()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_missing_file_is_not_created_unless_asked() {
+    let vfs = MemVfs::new();
+    let options = EngineOptions { create: false, ..options(&vfs) };
+    assert!(matches!(Engine::open(path(), options), Err(Error::NotFound { .. })));
+}
+
+#[test]
+fn a_log_deleted_behind_its_back_is_missed() {
+    let vfs = MemVfs::new();
+    let engine = open(&vfs);
+    engine.create_tree("t").unwrap();
+    let after = vfs.crash(&mut |_| true);
+    let dir = Path::new("/t.llmdb-wal");
+    for name in after.read_dir(dir).unwrap() {
+        after.remove_file(&dir.join(name)).unwrap();
+    }
+    let refused = Engine::open(path(), options(&after));
+    assert!(matches!(refused, Err(Error::CorruptLog { .. })), "{refused:?}");
+    after.remove_dir(dir).unwrap();
+    let refused = Engine::open(path(), options(&after));
+    assert!(matches!(refused, Err(Error::CorruptLog { .. })), "{refused:?}");
+}
+
+#[test]
+fn keys_out_of_limits_leave_the_transaction_usable() {
+    let engine = open(&MemVfs::new());
+    let tree = engine.create_tree("t").unwrap();
+    let mut tx = engine.begin(Isolation::Serializable).unwrap();
+    assert!(tx.put(tree, b"", b"v").is_err());
+    assert!(tx.put(tree, &[1; 1001], b"v").is_err());
+    tx.put(tree, &[1; 1000], b"v").unwrap();
+    tx.commit(Durability::Sync).unwrap();
+    assert_eq!(contents(&engine, tree).len(), 1);
+}
+
+#[test]
+fn a_full_device_is_an_error_and_then_not() {
+    let vfs = MemVfs::new();
+    let engine = open(&vfs);
+    let tree = engine.create_tree("t").unwrap();
+    let commit = |i: u32| {
+        let mut tx = engine.begin(Isolation::Serializable)?;
+        tx.put(tree, &i.to_be_bytes(), &[i as u8; 50_000])?;
+        tx.commit(Durability::Sync).map(drop)
+    };
+    commit(0).unwrap();
+    vfs.set_free_bytes(Some(0));
+    let mut stored = 1;
+    let refused = (1..200).find_map(|i| match commit(i) {
+        Ok(()) => {
+            stored += 1;
+            None
+        }
+        Err(error) => Some(error),
+    });
+    assert!(refused.is_some());
+    let _ = engine.checkpoint();
+    assert_eq!(contents(&engine, tree).len(), stored);
+    vfs.set_free_bytes(None);
+    commit(1000).unwrap();
+    engine.checkpoint().unwrap();
+    assert_eq!(contents(&engine, tree).len(), stored + 1);
+    engine.close().unwrap();
+    let engine = open(&vfs);
+    assert_eq!(contents(&engine, tree).len(), stored + 1);
+}
+
+#[test]
+fn a_closed_database_says_so() {
+    let engine = open(&MemVfs::new());
+    let tree = engine.create_tree("t").unwrap();
+    engine.close().unwrap();
+    engine.close().unwrap();
+    let mut tx = engine.begin(Isolation::Serializable).unwrap();
+    tx.put(tree, b"k", b"v").unwrap();
+    assert!(matches!(tx.commit(Durability::Sync), Err(Error::Closed)));
+}
