@@ -56,7 +56,8 @@
 //! - I1: a key has a head iff it ever had an event; every write rewrites it, so that it stands for
 //!   the key where transactions are checked for conflicts.
 //! - I2: the rectangles of a key are disjoint, and cover exactly the points at which an event
-//!   answers. Each spans whole segments: whatever changes any of it closes it.
+//!   answers. Each spans whole segments: whatever changes any of it closes it. A point that none
+//!   of the open ones covers was never covered.
 //! - I3: at any T, two segments of one event never meet.
 //! - I4: an event is in `events`, or it is the head's, the head is its only rectangle and exactly
 //!   the interval it was written for.

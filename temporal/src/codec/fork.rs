@@ -16,7 +16,9 @@
 //! That alone stabs intervals. Rectangles of one key make it sharper: they are disjoint, and all
 //! that fork at w contain the valid time w, so *they are disjoint in transaction time*. At any T
 //! there is at most one candidate per fork, found by one seek: the answer at (V, T) costs at most
-//! 65 seeks at any depth of history, whatever its shape.
+//! 65 seeks at any depth of history, whatever its shape. Searching the order of valid time and that
+//! of transactions by turns, which needs no fork in the key, took 19,999 seeks on a history of
+//! 20,000 events where this takes 7 (`waves_of_corrections_are_flat`).
 
 use crate::{Interval, ValidTime};
 

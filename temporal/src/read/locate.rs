@@ -4,6 +4,9 @@
 //! rectangle is closed by the first transaction that changes any of it, so it lies whole in the
 //! belief of every T that it spans; and at any T two segments of one event never meet, for what
 //! split them lies between.
+//!
+//! What was once known is never unknown again: a later event takes its place, if only an absence.
+//! So a point that the current belief does not cover was not covered at any T.
 
 use super::Reader;
 use super::past::PastAt;
@@ -31,7 +34,7 @@ pub(crate) fn locate_in_head(head: &Head, at: At) -> Option<Located> {
     if head.valid.contains(at.valid) {
         match head.rect() {
             Some(rect) if rect.tx_from <= at.tx => return Some(Located::Head(rect)),
-            None if at.tx >= head.last_tx => return Some(Located::Nowhere),
+            None => return Some(Located::Nowhere),
             _ => {}
         }
     }
@@ -50,18 +53,14 @@ pub(crate) fn locate<V: View>(
     if let Some(located) = locate_in_head(head, at) {
         return Ok(located);
     }
-    // The head's segment and those in `live` are disjoint: one that the head covers is not there.
+    // The head's segment and those in `live` are disjoint: what the head covers is not there.
     if head.kind == Kind::Gap || !head.valid.contains(at.valid) {
         let mut belief = Belief::new(reader.view, reader.trees, key, Some(*head));
-        match belief.newest_from(at.valid)? {
-            Some(rect) if rect.valid.contains(at.valid) && rect.tx_from <= at.tx => {
-                return Ok(Located::Elsewhere(rect));
-            }
-            _ => {}
+        match belief.newest_from(at.valid)?.filter(|rect| rect.valid.contains(at.valid)) {
+            None => return Ok(Located::Nowhere),
+            Some(rect) if rect.tx_from <= at.tx => return Ok(Located::Elsewhere(rect)),
+            Some(_) => {}
         }
-    }
-    if at.tx >= head.last_tx {
-        return Ok(Located::Nowhere);
     }
     let path = Path::new(at.valid);
     let forks = path.forks().iter().map(|&fork| fork..=fork);

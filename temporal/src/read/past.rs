@@ -42,19 +42,15 @@ impl<'v, V: View, F: Iterator<Item = RangeInclusive<u64>>> PastAt<'v, V, F> {
             }
             let Some(suffix) = self.key.suffix_of(self.cursor.key()) else { break };
             let (found, tx_from) = decode_past(suffix)?;
-            if found != sought && !self.forks.advance_to(found) {
-                continue; // there is nothing up to `found`, and that fork is not asked for
+            self.forks.advance_to(found);
+            if self.forks.next() != Some(found) {
+                continue; // that fork is not asked for, and there is nothing before it
             }
             if tx_from > self.tx {
                 continue; // the first entry of its fork: seek into it
             }
             let rect = Rect::decode_past(suffix, &self.cursor.value()?)?;
-            match found.checked_add(1) {
-                Some(next) => {
-                    self.forks.advance_to(next);
-                }
-                None => self.forks.first = None,
-            }
+            self.forks.advance_behind(found);
             if self.tx < rect.tx_to {
                 return Ok(Some(rect));
             }
@@ -69,17 +65,22 @@ impl<F: Iterator<Item = RangeInclusive<u64>>> Forks<F> {
         self.first.as_ref().map(|range| *range.start())
     }
 
-    /// Leaves out the forks before `fork`; answers whether it is to be visited itself.
-    fn advance_to(&mut self, fork: u64) -> bool {
+    /// Leaves out the forks before `fork`.
+    fn advance_to(&mut self, fork: u64) {
         while let Some(range) = &self.first {
             if *range.end() >= fork {
-                let start = fork.max(*range.start());
-                let asked = start == fork;
-                self.first = Some(start..=*range.end());
-                return asked;
+                self.first = Some(fork.max(*range.start())..=*range.end());
+                return;
             }
             self.first = self.rest.next();
         }
-        false
+    }
+
+    /// Leaves out the forks up to `fork`.
+    fn advance_behind(&mut self, fork: u64) {
+        match fork.checked_add(1) {
+            Some(next) => self.advance_to(next),
+            None => self.first = None,
+        }
     }
 }

@@ -37,10 +37,7 @@ impl Replay {
                 && rect.valid.overlaps(*run)
             {
                 self.live.remove(&rect.valid.from());
-                // A remainder of this transaction's own closes nothing.
-                if rect.tx_from < tx {
-                    self.past.push(Rect { tx_to: tx, ..rect });
-                }
+                self.past.push(Rect { tx_to: tx, ..rect });
                 let mut left = Vec::new();
                 remainders(&rect, &runs, tx, &mut left);
                 self.live.extend(left.into_iter().map(|rect| (rect.valid.from(), rect)));

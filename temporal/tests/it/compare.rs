@@ -11,16 +11,20 @@ use std::collections::BTreeSet;
 
 /// Compares everything.
 pub fn compare(world: &World) {
-    let (reader, oracle, newest) = (world.reader(), &world.oracle, world.tx);
+    compare_reader(&world.reader(), &world.oracle, world.tx);
+}
+
+/// Compares everything that `reader` reads.
+pub fn compare_reader<V: View>(reader: &Reader<'_, V>, oracle: &Rectangles, newest: i64) {
     for (partition, key) in oracle.keys() {
         let key = Key { partition, key, oracle, newest };
-        key.compare_points(&reader);
-        key.compare_timelines(&reader);
-        key.compare_history(&reader);
+        key.compare_points(reader);
+        key.compare_timelines(reader);
+        key.compare_history(reader);
     }
-    compare_unknown(&reader, newest);
-    compare_scans(&reader, oracle, newest);
-    compare_events(&reader, oracle, newest);
+    compare_unknown(reader, newest);
+    compare_scans(reader, oracle, newest);
+    compare_events(reader, oracle, newest);
 }
 
 /// Each point, and the one to either side.

@@ -131,6 +131,31 @@ fn shrinking_ranges_are_flat() {
     assert!(most <= SEEKS_MAX, "{most} seeks");
 }
 
+/// First the days before D are corrected, then, twice each, those behind. For a day behind them all
+/// at the end of the first wave, neither the order of valid time nor that of transactions leads
+/// to the base: thousands of the second wave's facts lie before it in the one, thousands of the
+/// first wave's in the other.
+#[test]
+fn waves_of_corrections_are_flat() {
+    let half = DEPTH / 2;
+    let view = history(|tx| match tx {
+        1 => When::From(0),
+        tx if tx < half => When::Range(scattered(tx) / 2, scattered(tx) / 2 + 1),
+        tx => {
+            let day = DEPTH + (tx - half) / 2 * 2;
+            When::Range(day, day + 1)
+        }
+    });
+    let mut most = 0;
+    for tx in points().chain([half - 1, half, half + 1]) {
+        let (value, cost) = get(&view, at(3 * DEPTH, tx));
+        assert_eq!(value.as_deref(), Some("1"));
+        most = most.max(cost.seeks);
+    }
+    println!("at most {most} seeks");
+    assert!(most <= SEEKS_MAX, "{most} seeks");
+}
+
 #[test]
 fn a_write_costs_what_it_touches() {
     let mut view = MapView::default();
@@ -156,4 +181,40 @@ fn a_write_costs_what_it_touches() {
     let writes = write(&mut view, 200, &put("v", When::Range(100, 101)));
     assert!(writes <= 7, "{writes} writes");
     assert_eq!(view.len(TREES.notes), 0);
+}
+
+#[test]
+fn a_segment_split_twice_by_one_transaction_is_written_once() {
+    let mut view = MapView::default();
+    write(&mut view, 1, &put("v", When::Now));
+    let ops = [op(&put("a", When::Range(10, 11))), op(&put("b", When::Range(20, 21)))];
+    let mut batch = Batch::new();
+    resolve(&view, &TREES, &ops, TxTime(2), None, &mut batch).unwrap();
+    let writes = batch.len();
+    batch.sort();
+    assert_eq!(batch.len(), writes, "nothing is written twice");
+}
+
+#[test]
+fn a_diff_of_what_did_not_change_reads_heads_alone() {
+    let mut view = MapView::default();
+    for tx in 1..=50 {
+        let fresh = rectangles::Op::put(0, format!("k{tx}").as_bytes(), b"v", When::Now);
+        write(&mut view, tx, &fresh);
+    }
+    let (rows, cost) = view.cost(|| {
+        let reader = Reader::new(&view, &TREES);
+        reader.diff(crate::world::all(0), at(60, 50), at(70, 90)).count()
+    });
+    assert_eq!((rows, cost), (0, Cost { seeks: 1, steps: 50 }));
+}
+
+#[test]
+fn what_was_never_known_costs_two_seeks() {
+    let view = history(|tx| When::Range(scattered(tx) * 2, scattered(tx) * 2 + 1));
+    for tx in points() {
+        let (value, cost) = get(&view, at(tx * 2 + 1, tx));
+        assert_eq!(value, None);
+        assert!(cost.seeks <= 2, "{} seeks", cost.seeks);
+    }
 }

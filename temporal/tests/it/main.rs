@@ -3,6 +3,7 @@
 
 mod compare;
 mod cost;
+mod engine;
 mod examples;
 mod map;
 mod model;
