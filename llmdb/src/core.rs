@@ -1,0 +1,99 @@
+//! What all handles of an open database share, and the one way that writes go in.
+
+use crate::clock::TxClock;
+use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
+use llmdb_mvcc::{Engine, EngineOptions, Intent};
+use llmdb_storage::{Batch, Reader};
+use llmdb_temporal::{Op, Trees};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What all handles of an open database share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) engine: Engine,
+    pub(crate) trees: Trees,
+    pub(crate) clock: TxClock,
+    pub(crate) durability: Durability,
+    pub(crate) isolation: Isolation,
+    /// Partitions by name, as far as they were asked for: a number, once given, stays.
+    pub(crate) names: Mutex<BTreeMap<String, PartitionId>>,
+}
+
+/// The operations of one transaction on their way into the engine.
+struct Resolve<'t> {
+    core: &'t Core,
+    ops: &'t [Op],
+    note: Option<&'t [u8]>,
+}
+
+impl Core {
+    pub(crate) fn open(
+        path: &Path,
+        options: EngineOptions,
+        clock: Arc<dyn llmdb_vfs::Clock>,
+        clock_step_max: Option<Duration>,
+        durability: Durability,
+        isolation: Isolation,
+    ) -> Result<Self> {
+        let engine = Engine::open(path, options)?;
+        let mark = engine.snapshot().mark();
+        let last = (mark != NO_TX).then_some(TxTime(mark));
+        let clock = TxClock::new(clock, clock_step_max, last)?;
+        // Found or made: a file that was created and not used yet has none.
+        let trees = Trees::try_from_names(|name| match engine.tree(name.as_str()) {
+            Some(tree) => Ok(tree),
+            None => engine.create_tree(name.as_str()).map_err(Error::from),
+        })?;
+        Ok(Self { engine, trees, clock, durability, isolation, names: Mutex::default() })
+    }
+
+    /// The longest key that the trees take.
+    pub(crate) fn key_bytes_max(&self) -> usize {
+        self.engine.pager().key_len_max()
+    }
+
+    /// One operation as a transaction of its own. It reads nothing, and what it writes is resolved
+    /// in its turn, so it never conflicts.
+    pub(crate) fn commit_one(&self, op: &Op, note: Option<&[u8]>) -> Result<TxTime> {
+        op.check(self.key_bytes_max())?;
+        let tx = self.engine.begin(Isolation::Serializable)?;
+        let committed = self.commit(tx, std::slice::from_ref(op), note, self.durability)?;
+        Ok(committed.expect("an operation is a write"))
+    }
+
+    /// Commits `ops` in the place of `tx`; without any there is nothing to commit.
+    pub(crate) fn commit(
+        &self,
+        tx: llmdb_mvcc::WriteTx<'_>,
+        ops: &[Op],
+        note: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<Option<TxTime>> {
+        if ops.is_empty() {
+            return Ok(None);
+        }
+        let mut resolve = Resolve { core: self, ops, note };
+        let committed = tx.commit_with(durability, &mut resolve)?;
+        assert!(committed.wrote, "every operation rewrites the head of its key");
+        Ok(Some(TxTime(committed.mark)))
+    }
+}
+
+/// The mark of an engine in which no transaction has committed.
+const NO_TX: i64 = 0;
+
+impl Intent for Resolve<'_> {
+    type Error = Error;
+
+    /// Runs at the transaction's place in the order of commits, with nothing between what it reads
+    /// and what it writes: here it gets its time, and open ends are closed.
+    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Batch) -> Result<i64> {
+        let tx = self.core.clock.next(TxTime(last_mark))?;
+        llmdb_temporal::resolve(view, &self.core.trees, self.ops, tx, self.note, out)?;
+        Ok(tx.0)
+    }
+}

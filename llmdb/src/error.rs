@@ -1,0 +1,260 @@
+//! The one error type of the crate, and the table of its codes.
+
+mod convert;
+mod table;
+
+pub use table::ErrorClass;
+
+use crate::{PartitionId, TxTime, ValidTime};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What operations on a database return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong.
+///
+/// [`Error::code`] is stable, for programs; the text is for people; the class says what kind of
+/// thing can be done about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Keys have at least one byte.
+    #[error("a key must not be empty")]
+    EmptyKey,
+    /// The key does not fit a page once it is encoded: zero bytes take two, and some are added.
+    #[error("a key of {bytes} encoded bytes exceeds the limit of {bytes_max}")]
+    KeyTooLong {
+        /// Its encoded length.
+        bytes: usize,
+        /// The longest encoded length in this database.
+        bytes_max: usize,
+    },
+    /// The value is beyond [`VALUE_BYTES_MAX`](crate::VALUE_BYTES_MAX).
+    #[error("a value of {bytes} bytes exceeds the limit of {bytes_max}")]
+    ValueTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The value cannot be stored such that it is read back equal, or does not serialize.
+    #[error("the value cannot be stored: {why}")]
+    BadValue {
+        /// What is in the way.
+        why: String,
+    },
+    /// The stored value is not of the type that was asked for.
+    #[error("the value is not of the type asked for: {why}")]
+    ValueMismatch {
+        /// Where it differs.
+        why: String,
+    },
+    /// The partition is the database's own.
+    #[error("{partition:?} is reserved")]
+    ReservedPartition {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// Names of partitions have at least one byte.
+    #[error("the name of a partition must not be empty")]
+    EmptyName,
+    /// Intervals are half-open: one that ends where it begins, or before, holds nothing.
+    #[error("the interval from {from} to {to} is empty")]
+    EmptyInterval {
+        /// Where it begins.
+        from: ValidTime,
+        /// Where it ends.
+        to: ValidTime,
+    },
+    /// Text that is no time.
+    #[error("not a time: expected microseconds since 1970, an RFC 3339 time, a date or `infinity`")]
+    BadTime,
+    /// Times are kept to the microsecond.
+    #[error("the time is finer than a microsecond")]
+    TimeTooFine,
+    /// Microseconds since 1970 must fit 64 signed bits.
+    #[error("the time is out of range")]
+    TimeOutOfRange,
+    /// A setting out of range.
+    #[error("{what}")]
+    BadOption {
+        /// Which, and what is allowed.
+        what: &'static str,
+    },
+    /// Text that is no [`Cursor`](crate::Cursor).
+    #[error("not a cursor of a feed of changes")]
+    BadCursor,
+    /// The database was closed.
+    #[error("the database is closed")]
+    Closed,
+    /// There is no database at the path, and none was to be created; or its directory is missing.
+    #[error("{} does not exist", path.display())]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another transaction that committed meanwhile wrote what this one read or writes. Nothing of
+    /// this one has happened; run it again, or let [`Db::write`](crate::Db::write) do so.
+    #[error("the transaction conflicts with commit {seq}, which came first")]
+    Conflict {
+        /// The commit that came first, by its place in the order of commits.
+        seq: u64,
+    },
+    /// Another process, or another handle of this one, has the database open.
+    #[error("{} is in use{}", path.display(), holder(*pid))]
+    Busy {
+        /// The database.
+        path: PathBuf,
+        /// The holder, where it is known.
+        pid: Option<u32>,
+    },
+    /// The device, or the quota, is full. Nothing has happened; free some space and try again.
+    #[error("no space left for {}", path.display())]
+    NoSpace {
+        /// The file that could not grow.
+        path: PathBuf,
+    },
+    /// The file cannot grow further within the address space reserved for it.
+    #[error("the file is at its limit of {pages} pages")]
+    FileFull {
+        /// The limit.
+        pages: u64,
+    },
+    /// The memory for changed pages is used up; a [`checkpoint`](crate::Db::checkpoint) frees it.
+    #[error("the page cache is full; a checkpoint must make room first")]
+    CacheFull,
+    /// There is no transaction time after the last one.
+    #[error("transaction time is used up")]
+    TxExhausted,
+    /// The clock leapt. Overridable: see
+    /// [`Options::clock_step_max`](crate::Options::clock_step_max).
+    #[error("the clock stepped from about {expected} to {found}, by more than {step_us_max} us")]
+    ClockStepped {
+        /// Where the clock should be by the time that passed.
+        expected: TxTime,
+        /// Where it is.
+        found: TxTime,
+        /// The largest step taken without asking.
+        step_us_max: u64,
+    },
+    /// The newest transaction in the file lies in the future. Overridable: see
+    /// [`Options::clock_step_max`](crate::Options::clock_step_max).
+    #[error("the last transaction, {last}, is ahead of the clock, {now}, by over {step_us_max} us")]
+    LastTxAhead {
+        /// The newest transaction.
+        last: TxTime,
+        /// What the clock says.
+        now: TxTime,
+        /// The largest lead taken without asking.
+        step_us_max: u64,
+    },
+    /// Bytes of the database are not those that were written.
+    #[error("the database is damaged{}: {what}", place(path.as_deref(), *page))]
+    Corrupt {
+        /// The file, where one is to blame alone.
+        path: Option<PathBuf>,
+        /// The page of the database file.
+        page: Option<u64>,
+        /// What is wrong.
+        what: String,
+    },
+    /// The file is something else: another kind of file, a directory, or so damaged that no meta
+    /// page can be read.
+    #[error("{}: {what}", path.display())]
+    NotADatabase {
+        /// The path.
+        path: PathBuf,
+        /// Why it is refused.
+        what: &'static str,
+    },
+    /// The file is shorter than it says itself.
+    #[error("{}: {found} bytes long where {expected} were expected; the file was cut", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The length that it records.
+        expected: u64,
+        /// The length found.
+        found: u64,
+    },
+    /// The file was written by another format version.
+    #[error("{}: format version {found}; this build reads version {supported}", path.display())]
+    UnsupportedVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version of the file.
+        found: u32,
+        /// The one version that this build reads.
+        supported: u32,
+    },
+    /// The value was written by a later version, in a form that this one does not know.
+    #[error("a value is tagged {tag:#04x}, which this build does not read")]
+    UnsupportedValue {
+        /// The tag found.
+        tag: u8,
+    },
+    /// The file may be read and not written.
+    #[error("{} is read-only", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The rights of the process do not reach this far.
+    #[error("permission denied: {}", path.display())]
+    PermissionDenied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A failed sync or write left it unknown what is on disk. Reading goes on at the last state
+    /// that was published; open the database anew to write.
+    #[error("writing stopped for good after: {cause}")]
+    Poisoned {
+        /// The first failure.
+        cause: Arc<str>,
+    },
+    /// An earlier read of the transaction failed, so that nobody can tell what it would have done.
+    #[error("the transaction cannot commit after a failed read: {cause}")]
+    Broken {
+        /// The earlier error.
+        cause: Arc<str>,
+    },
+    /// This platform or file system cannot do it.
+    #[error("{what}")]
+    Unsupported {
+        /// What was to be done, to which file.
+        what: String,
+    },
+    /// The file system failed.
+    #[error(transparent)]
+    Io(llmdb_vfs::Error),
+}
+
+impl Error {
+    /// A stable name of the kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        self.entry().0
+    }
+
+    /// What kind of thing can be done about it.
+    pub fn class(&self) -> ErrorClass {
+        self.entry().1
+    }
+
+    /// Whether the same call may succeed if it is simply made again.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Error::Conflict { .. } | Error::Busy { .. })
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+}
+
+fn place(path: Option<&std::path::Path>, page: Option<u64>) -> String {
+    let mut place = path.map(|path| format!(" in {}", path.display())).unwrap_or_default();
+    if let Some(page) = page {
+        place += &format!(" at page {page}");
+    }
+    place
+}

@@ -1,0 +1,171 @@
+//! How a database is opened.
+
+use crate::core::Core;
+use crate::{Db, Durability, Error, Isolation, Result};
+use llmdb_mvcc::EngineOptions;
+use llmdb_storage::StoreOptions;
+use llmdb_vfs::{LogicalClock, OpenMode, OsVfs, Vfs, WallClock};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A step of the clock, or a lead of the file over it, that is taken without asking: longer than
+/// machines usually sleep, and much shorter than what a wrong battery or a typing error makes.
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Where transactions get their time from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// The time of day.
+    #[default]
+    Wall,
+    /// 1, 2, 3, ...: one more with each transaction. For tests and replays.
+    Logical,
+}
+
+/// How a database is opened: a builder.
+///
+/// ```
+/// use llmdb::{Clock, Durability, Options, TxTime};
+///
+/// let dir = tempfile::tempdir()?;
+/// let db = Options::new()
+///     .clock(Clock::Logical)
+///     .durability(Durability::Async)
+///     .open(dir.path().join("agent.llmdb"))?;
+/// assert_eq!(db.put("mood", b"calm")?, TxTime(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until something is opened with them"]
+pub struct Options {
+    engine: EngineOptions,
+    clock: Source,
+    /// `None` believes any clock.
+    clock_step_max: Option<Duration>,
+    durability: Durability,
+    isolation: Isolation,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Known(Clock),
+    Own(Arc<dyn llmdb_vfs::Clock>),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options {
+    /// The wall clock, durable commits, serializable transactions; a missing file is created.
+    pub fn new() -> Self {
+        Self {
+            engine: EngineOptions { vfs: Arc::new(OsVfs::new()), ..EngineOptions::default() },
+            clock: Source::Known(Clock::Wall),
+            clock_step_max: Some(CLOCK_STEP_MAX),
+            durability: Durability::default(),
+            isolation: Isolation::default(),
+        }
+    }
+
+    /// Whether a missing file is created; so unless told otherwise.
+    pub fn create(mut self, create: bool) -> Self {
+        self.engine.create = create;
+        self
+    }
+
+    /// Where transactions get their time from.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Source::Known(clock);
+        self
+    }
+
+    /// A clock of the caller's own.
+    pub fn clock_source(mut self, clock: Arc<dyn llmdb_vfs::Clock>) -> Self {
+        self.clock = Source::Own(clock);
+        self
+    }
+
+    /// By how much the clock may step forward between two commits, and the newest transaction of a
+    /// file may be ahead of the clock, before an error asks whether the clock is right; 7 days
+    /// unless told otherwise. A wrong time, once taken as a transaction's, stays for good. `None`
+    /// believes any clock. [`Clock::Logical`] has no steps to be wary of.
+    pub fn clock_step_max(mut self, step_max: Option<Duration>) -> Self {
+        self.clock_step_max = step_max;
+        self
+    }
+
+    /// How durable commits are when they return, unless a transaction says otherwise.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// What transactions may see of others, unless one says otherwise.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Bytes of a page of a new file: a power of two from 4 KiB, the default, to 64 KiB. Keys may
+    /// be about a quarter of it. An existing file keeps its own.
+    pub fn page_size(mut self, bytes: usize) -> Self {
+        self.engine.store.page_size = bytes;
+        self
+    }
+
+    /// Memory for changed pages that are not yet in the file; commits wait when it is used up.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.engine.cache_bytes = bytes;
+        self
+    }
+
+    /// Whether checkpoints start by themselves; so unless told otherwise.
+    pub fn auto_checkpoint(mut self, auto: bool) -> Self {
+        self.engine.auto_checkpoint = auto;
+        self
+    }
+
+    /// A file system of the caller's own: [`MemVfs`](llmdb_vfs::MemVfs) keeps everything in
+    /// memory.
+    pub fn vfs(mut self, vfs: Arc<dyn Vfs>) -> Self {
+        self.engine.vfs = vfs;
+        self
+    }
+
+    /// Address space of the file's map and of frames. For tests on many small databases.
+    #[doc(hidden)]
+    pub fn address_space(mut self, map_bytes: u64, frame_bytes: u64) -> Self {
+        self.engine.store = StoreOptions { map_bytes, frame_bytes, ..self.engine.store };
+        self
+    }
+
+    /// Opens the database at `path`, and brings back whatever a crash left in its log.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while anybody has it open; [`Error::NotFound`]; [`Error::NotADatabase`] and
+    /// its kin for files that are none; [`Error::ReadOnly`]; [`Error::LastTxAhead`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
+        let Options { engine, clock, clock_step_max, durability, isolation } = self;
+        let (clock, step_max): (Arc<dyn llmdb_vfs::Clock>, _) = match clock {
+            Source::Known(Clock::Wall) => (Arc::new(WallClock), clock_step_max),
+            Source::Known(Clock::Logical) => (Arc::new(LogicalClock), None),
+            Source::Own(clock) => (clock, clock_step_max),
+        };
+        let path = path.as_ref();
+        let vfs = engine.vfs.clone();
+        let core = Core::open(path, engine, clock, step_max, durability, isolation);
+        core.map(Db::new).map_err(|error| match error {
+            // A file that may be read: it is writing that was denied.
+            Error::PermissionDenied { path: denied }
+                if denied == path && vfs.open(path, OpenMode::Read).is_ok() =>
+            {
+                Error::ReadOnly { path: denied }
+            }
+            error => error,
+        })
+    }
+}

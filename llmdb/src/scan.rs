@@ -1,0 +1,132 @@
+//! Many keys at one point of both times.
+
+use crate::core::Core;
+use crate::held::Held;
+use crate::write::Broken;
+use crate::{PartitionId, Result, Row, decode};
+use llmdb_mvcc::Snapshot;
+use llmdb_temporal::{At, KeyRange, Overlay, Reader};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// Rows fetched at first, and at most; each fetch doubles, and costs one seek.
+const ROWS_MIN: usize = 16;
+const ROWS_MAX: usize = 512;
+/// A fetch ends early once its keys have so many entries' bytes.
+const FETCH_BYTES: usize = 1 << 20;
+
+/// Rows in the order of their keys. An [`Iterator`] of results too: after an error it ends.
+#[must_use = "a scan reads nothing until it is asked for rows"]
+pub struct Scan<'r> {
+    source: Source<'r>,
+    partition: PartitionId,
+    /// What is left to fetch.
+    range: KeyRange,
+    at: At,
+    fetched: VecDeque<Result<Row>>,
+    fetch_rows: usize,
+    more: bool,
+}
+
+enum Source<'r> {
+    Read(Held<'r>),
+    /// A write transaction's snapshot with its own writes laid over it.
+    Write {
+        overlay: Box<Overlay<'r, Snapshot<'r>>>,
+        core: &'r Core,
+        broken: &'r Broken,
+    },
+}
+
+impl<'r> Scan<'r> {
+    pub(crate) fn new(held: Held<'r>, partition: PartitionId, prefix: &[u8], at: At) -> Self {
+        Self::of(Source::Read(held), partition, KeyRange::prefix(partition, prefix), at)
+    }
+
+    /// A scan of a write transaction, which fails with it.
+    pub(crate) fn of_write(
+        overlay: Overlay<'r, Snapshot<'r>>,
+        core: &'r Core,
+        broken: &'r Broken,
+        partition: PartitionId,
+        range: KeyRange,
+        at: At,
+    ) -> Self {
+        let source = Source::Write { overlay: Box::new(overlay), core, broken };
+        Self::of(source, partition, range, at)
+    }
+
+    fn of(source: Source<'r>, partition: PartitionId, range: KeyRange, at: At) -> Self {
+        let fetched = VecDeque::new();
+        Self { source, partition, range, at, fetched, fetch_rows: ROWS_MIN, more: true }
+    }
+
+    /// The next row; `None` at the end.
+    ///
+    /// # Errors
+    /// Damage. The scan ends with it.
+    pub fn next_row(&mut self) -> Result<Option<Row>> {
+        if self.fetched.is_empty() && self.more {
+            self.fetch();
+        }
+        let row = self.fetched.pop_front().transpose();
+        match &self.source {
+            Source::Write { broken, .. } => broken.watch(row),
+            Source::Read(_) => row,
+        }
+    }
+
+    fn fetch(&mut self) {
+        let (range, at, rows) = (&self.range, self.at, self.fetch_rows);
+        let fetched = match &self.source {
+            Source::Read(held) => fetch(held.read().reader(), range, at, rows, &mut self.fetched),
+            Source::Write { overlay, core, .. } => {
+                let reader = Reader::new(&**overlay, &core.trees);
+                fetch(reader, range, at, rows, &mut self.fetched)
+            }
+        };
+        self.fetch_rows = (rows * 2).min(ROWS_MAX);
+        self.more = match fetched {
+            Ok(more) => more,
+            Err(error) => {
+                self.fetched.push_back(Err(error));
+                false
+            }
+        };
+        if let Some(Ok(last)) = self.fetched.back() {
+            self.range = self.range.clone().after(self.partition, &last.key);
+        }
+    }
+}
+
+/// Appends the first rows of `range`; answers whether there may be more.
+fn fetch<V: llmdb_storage::View>(
+    reader: Reader<'_, V>,
+    range: &KeyRange,
+    at: At,
+    rows: usize,
+    out: &mut VecDeque<Result<Row>>,
+) -> Result<bool> {
+    let mut scan = reader.scan(range.clone(), at);
+    let mut bytes = 0;
+    while out.len() < rows && bytes < FETCH_BYTES {
+        let Some(row) = scan.next_row()? else { return Ok(false) };
+        bytes += row.key.len() + row.segment.value.len();
+        out.push_back(Ok(decode::row(&row)?));
+    }
+    Ok(true)
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Result<Row>> {
+        self.next_row().transpose()
+    }
+}
+
+impl fmt::Debug for Scan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scan({:?}, {:?} at {:?})", self.partition, self.range, self.at)
+    }
+}
