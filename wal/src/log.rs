@@ -46,8 +46,8 @@ pub struct Log {
     growing: Mutex<()>,
     writer: Mutex<Writer>,
     tail: Mutex<Tail>,
-    /// Everything before it is durable. Stored with Release by `sync_all` after the sync returned;
-    /// pairs with the Acquire in `durable`.
+    /// Everything before it is durable. Stored with Release by `Log::sync` after the files were
+    /// synced; pairs with the Acquire in `Log::durable`.
     durable: AtomicU64,
     /// The first failed write or sync.
     poison: OnceLock<Arc<llmdb_vfs::Error>>,

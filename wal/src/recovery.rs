@@ -2,6 +2,8 @@
 
 mod chain;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::collections::VecDeque;
@@ -93,9 +95,9 @@ impl Recovery {
     /// recoveries that were interrupted.
     ///
     /// # Errors
-    /// [`Error::MissingLog`] and [`Error::MissingSegment`] if there is nothing to recover from
-    /// there; [`Error::StaleIncarnation`] if a later incarnation has been in use;
-    /// [`Error::Corrupt`], [`Error::Foreign`] and [`Error::Version`] for segment headers that
+    /// [`Error::MissingLog`](crate::Error::MissingLog) and [`Error::MissingSegment`](crate::Error::MissingSegment) if there is nothing to recover from
+    /// there; [`Error::StaleIncarnation`](crate::Error::StaleIncarnation) if a later incarnation has been in use;
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Foreign`](crate::Error::Foreign) and [`Error::Version`](crate::Error::Version) for segment headers that
     /// cannot be read; those of the file system.
     ///
     /// # Panics
@@ -116,7 +118,7 @@ impl Recovery {
     /// log ends. Memory is bounded by the largest commit.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where something cannot be read that was durable once; commits before it
+    /// [`Error::Corrupt`](crate::Error::Corrupt) where something cannot be read that was durable once; commits before it
     /// have been given out by then. Any failed read. Whatever `apply` returns.
     pub fn replay<E>(
         &mut self,
@@ -175,7 +177,7 @@ impl Recovery {
     /// before that. Replays first if that was not done yet.
     ///
     /// # Errors
-    /// As [`replay`](Recovery::replay); [`Error::NoSpace`] and others of the file system. The old
+    /// As [`replay`](Recovery::replay); [`Error::NoSpace`](crate::Error::NoSpace) and others of the file system. The old
     /// log stays as it is.
     ///
     /// # Panics

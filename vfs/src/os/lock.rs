@@ -33,33 +33,34 @@ pub(super) struct OsLock {
 
 impl OsLock {
     pub(super) fn acquire(path: &Path) -> Result<OsLock> {
-        let failed = |e: io::Error| Error::from_io("lock", path, e);
         for _ in 0..ATTEMPTS_MAX {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .custom_flags(OFlags::NONBLOCK.bits() as i32)
-                .open(path)
-                .map_err(failed)?;
-            loop {
-                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => break,
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(rustix::io::Errno::WOULDBLOCK) => {
-                        return Err(Error::Locked { path: path.to_path_buf(), pid: holder(&file) });
-                    }
-                    Err(e) => return Err(failed(e.into())),
-                }
-            }
-            if names(path, &file).map_err(failed)? {
-                let lock = OsLock { file, path: path.to_path_buf() };
-                lock.sign().map_err(failed)?;
+            let file = open(path)?;
+            if let Some(lock) = OsLock::try_on(file, path)? {
                 return Ok(lock);
             }
         }
         Err(Error::Locked { path: path.to_path_buf(), pid: None })
+    }
+
+    /// Locks an open lock file; `None` if `path` names another one by now.
+    fn try_on(file: File, path: &Path) -> Result<Option<OsLock>> {
+        let failed = |e: io::Error| Error::from_io("lock", path, e);
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(Error::Locked { path: path.to_path_buf(), pid: holder(&file) });
+                }
+                Err(e) => return Err(failed(e.into())),
+            }
+        }
+        if !names(path, &file).map_err(failed)? {
+            return Ok(None);
+        }
+        let lock = OsLock { file, path: path.to_path_buf() };
+        lock.sign().map_err(failed)?;
+        Ok(Some(lock))
     }
 
     fn sign(&self) -> io::Result<()> {
@@ -84,6 +85,17 @@ impl Drop for OsLock {
     }
 }
 
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path)
+        .map_err(|e| Error::from_io("lock", path, e))
+}
+
 /// Whether `path` names the inode that `file` has open.
 fn names(path: &Path, file: &File) -> io::Result<bool> {
     let ours = file.metadata()?;
@@ -99,4 +111,33 @@ fn holder(file: &File) -> Option<u32> {
     let mut text = [0; 16];
     let n = file.read_at(&mut text, 0).ok()?;
     std::str::from_utf8(&text[..n]).ok()?.strip_suffix('\n')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_on_a_file_that_lost_its_name_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let holder = OsLock::acquire(&path).unwrap();
+        let late = open(&path).unwrap();
+        let later = open(&path).unwrap();
+        drop(holder);
+        assert!(OsLock::try_on(late, &path).unwrap().is_none(), "nothing is there");
+        let _other = OsLock::acquire(&path).unwrap();
+        assert!(OsLock::try_on(later, &path).unwrap().is_none(), "another file is there");
+    }
+
+    #[test]
+    fn a_file_put_in_place_of_the_lock_by_hand_is_left_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = OsLock::acquire(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "mine").unwrap();
+        drop(lock);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
 }

@@ -1,6 +1,7 @@
 //! What a power failure leaves of the in-memory file system.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use llmdb_vfs::{Call, FaultKind, File, MemOptions, MemVfs, OpenMode, UnsyncedOp, Vfs};
 
@@ -227,24 +228,33 @@ fn a_failed_sync_of_a_directory_is_never_made_good_by_a_later_one() {
 
 #[test]
 fn a_crash_sees_one_moment() {
-    // One thread writes to `a`, syncs, and only then writes the same number to `b`: no crash may
-    // find `b` ahead of `a`.
+    // One thread writes a number to `a`, syncs, and only then writes it to `b`: no crash may find
+    // `b` ahead of `a`. The files between the two make a crash take its time.
     let vfs = MemVfs::new();
     let (a, b) = (durable_file(&vfs, "/a", &[0; 8]), durable_file(&vfs, "/b", &[0; 8]));
+    for i in 0..20 {
+        durable_file(&vfs, &format!("/a{i}"), &[1; 200_000]);
+    }
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            for i in 1..2000_u64 {
-                write(&a, 0, &i.to_le_bytes());
+        scope.spawn(|| {
+            let mut number = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                write(&a, 0, &number.to_le_bytes());
                 a.sync_data().unwrap();
-                write(&b, 0, &i.to_le_bytes());
+                write(&b, 0, &number.to_le_bytes());
+                b.sync_data().unwrap();
             }
         });
-        while !writer.is_finished() {
-            let crashed = vfs.crash(
-                &mut |op| matches!(op, UnsyncedOp::Write { path, .. } if path.ends_with("b")),
-            );
-            let number = |at| u64::from_le_bytes(after(&crashed, at).try_into().unwrap());
-            assert!(number("/b") <= number("/a"));
-        }
+        let pairs: Vec<(u64, u64)> = (0..30)
+            .map(|_| {
+                let crashed = vfs.crash_losing_all();
+                let number = |at| u64::from_le_bytes(after(&crashed, at).try_into().unwrap());
+                (number("/a"), number("/b"))
+            })
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        assert!(pairs.iter().all(|(a, b)| b <= a), "{pairs:?}");
     });
 }

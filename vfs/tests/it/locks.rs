@@ -34,9 +34,9 @@ fn many_threads_never_hold_a_lock_together() {
         let at = dir.join("lock");
         let (inside, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            for _ in 0..4 {
+            for _ in 0..6 {
                 scope.spawn(|| {
-                    while taken.load(Ordering::SeqCst) < 500 {
+                    while taken.load(Ordering::SeqCst) < 5000 {
                         match vfs.lock(&at) {
                             Ok(held) => {
                                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use llmdb_wal::{Log, Lsn};
 
@@ -16,12 +17,15 @@ fn appending_goes_on_while_a_sync_is_in_flight() {
     let (reached, at_the_sync) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let (reached, released) = (Mutex::new(reached), Mutex::new(released));
+    let stuck = Arc::new(AtomicBool::new(false));
     let vfs = Watched::over(&disk, {
-        let armed = Arc::clone(&armed);
+        let (armed, stuck) = (Arc::clone(&armed), Arc::clone(&stuck));
         move |call| {
             if call == "sync_data" && armed.swap(false, Ordering::SeqCst) {
                 reached.lock().unwrap().send(()).unwrap();
-                released.lock().unwrap().recv().unwrap();
+                // A watchdog: appending that waits for the sync would wait for ever.
+                let let_go = released.lock().unwrap().recv_timeout(Duration::from_secs(20));
+                stuck.store(let_go.is_err(), Ordering::SeqCst);
             }
         }
     });
@@ -29,6 +33,8 @@ fn appending_goes_on_while_a_sync_is_in_flight() {
     let first = append(&log, 1, 100);
     armed.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
+        // Dropped if this panics, so that the other thread ends too.
+        let release = release;
         let syncing = scope.spawn(|| log.sync(first).unwrap());
         at_the_sync.recv().unwrap();
         // The sync is in flight. Enough to need more files too.
@@ -37,6 +43,7 @@ fn appending_goes_on_while_a_sync_is_in_flight() {
         }
         assert_eq!(log.durable(), Lsn::ZERO);
         release.send(()).unwrap();
+        assert!(!stuck.load(Ordering::SeqCst), "appending waited for the sync");
         assert_eq!(syncing.join().unwrap(), first, "what came later was not written yet");
     });
     assert_eq!(log.durable(), first);

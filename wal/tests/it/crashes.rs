@@ -64,9 +64,9 @@ fn crashes(disk: &MemVfs, seed: u64) -> Vec<MemVfs> {
     vec![
         disk.crash_losing_all(),
         disk.crash(&mut |_| true),
-        disk.crash(&mut |_| half() % 2 == 0),
-        disk.crash(&mut |_| few() % 16 == 0),
-        disk.crash(&mut |_| most() % 16 != 0),
+        disk.crash(&mut |_| half().is_multiple_of(2)),
+        disk.crash(&mut |_| few().is_multiple_of(16)),
+        disk.crash(&mut |_| !most().is_multiple_of(16)),
     ]
 }
 
@@ -277,7 +277,7 @@ fn recover(disk: &mut MemVfs, model: &mut Model, recorded: bool, seed: u64) -> L
     if !recorded {
         drop(log);
         let mut choice = coin(seed);
-        *disk = disk.crash(&mut |_| choice() % 2 == 0);
+        *disk = disk.crash(&mut |_| choice().is_multiple_of(2));
         log = model.check(disk, "second recovery").resume(model.incarnation + 1).unwrap();
     }
     model.incarnation += 1;
@@ -314,7 +314,7 @@ proptest! {
                 }
                 Op::Crash { seed, recorded } => {
                     let mut choice = coin(seed);
-                    disk = disk.crash(&mut |_| choice() % 2 == 0);
+                    disk = disk.crash(&mut |_| choice().is_multiple_of(2));
                     log = recover(&mut disk, &mut model, recorded, seed);
                 }
                 Op::Kill { recorded } => {

@@ -99,7 +99,7 @@ fn check_flip(files: &[(std::path::PathBuf, Vec<u8>)], all: &[Done], proven: Lsn
             assert!(commits[..] == all[..commits.len()], "{what}");
             assert!(outcome.end >= proven, "{what}: {outcome:?}, proven {proven}");
         }
-        Err(Error::Corrupt { .. } | Error::MissingSegment { .. }) => {}
+        Err(Error::Corrupt { .. }) => {}
         Err(e) => panic!("{what}: {e}"),
     }
 }
@@ -182,7 +182,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn damage_anywhere_is_refused_or_cuts_only_what_was_not_proven(
+    fn damage_anywhere_never_makes_up_a_commit(
         lens in prop::collection::vec(0..4000_usize, 1..20),
         sync_every in 1..6_usize,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1..=255_u8), 1..4),
@@ -196,7 +196,9 @@ proptest! {
             let at = at.index(files[file].1.len());
             files[file].1[at] ^= mask;
         }
-        check_flip(&files, &all, outcome.proven, "flips");
+        // Several flips can hit what was proven together with its proof.
+        let proven = if flips.len() == 1 { outcome.proven } else { Lsn::ZERO };
+        check_flip(&files, &all, proven, "flips");
     }
 
     #[test]

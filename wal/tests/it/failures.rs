@@ -1,6 +1,6 @@
 //! A disk that runs full or fails.
 
-use llmdb_vfs::{Call, FaultKind, MemVfs};
+use llmdb_vfs::{Call, FaultKind, MemVfs, Vfs};
 use llmdb_wal::{Error, Log, Lsn, ReplayError};
 
 use crate::{SMALL, append, arc, dir, disk, done, new_log, open, payload, read};
@@ -17,6 +17,8 @@ fn a_full_disk_is_noticed_by_reserve_and_can_be_waited_out() {
         assert!(matches!(full, Err(Error::NoSpace { .. })), "{free}: {full:?}");
         assert_eq!(log.end(), first);
         assert_eq!(log.stats().segments, before.segments);
+        let files = disk.read_dir(dir()).unwrap().len();
+        assert_eq!(files, log.stats().segments + log.stats().spares, "no half-made file is left");
         assert!(!log.is_poisoned());
         // What fits is still taken.
         assert_eq!(log.sync(log.end()).unwrap(), first);

@@ -129,6 +129,25 @@ fn damage_before_a_recovery_is_seen_after_it() {
 }
 
 #[test]
+fn an_empty_segment_of_a_recovery_proves_what_was_before_it() {
+    let disk = disk();
+    let log = new_log(&disk);
+    let first = append(&log, 1, 100);
+    log.sync(first).unwrap();
+    append(&log, 2, 40_000);
+    log.write_out().unwrap();
+    // The frames of the second commit prove the first, and the last of them is lost: the recovery
+    // has nothing to copy.
+    let names = disk.read_dir(dir()).unwrap();
+    disk.remove_file(&dir().join(names.last().unwrap())).unwrap();
+    let log = open(&disk, 1, Lsn::ZERO).unwrap().resume(2).unwrap();
+    assert_eq!(log.end(), first);
+    assert_eq!(read(&disk, 2, Lsn::ZERO).unwrap().1.proven, first);
+    crate::overwrite(&disk, &crate::segment_path(&disk, 0), b"?", 64 + 70);
+    assert!(crate::is_corrupt(&read(&disk, 2, Lsn::ZERO)));
+}
+
+#[test]
 fn a_recovery_needs_space_only_for_what_it_copies() {
     let disk = disk();
     let all = some_log(&disk, 40, 20);
