@@ -1,1 +1,35 @@
-fn main() {}
+//! The `llmdb` command: a shell for people, a batch protocol for programs, imports, a tour.
+//!
+//! Modules, in reading order:
+//! - `args`: the command line; `error`: what can go wrong, with exit codes;
+//! - `exec`: the batch protocol: `lines` to `fields` to `request`, executed by `session`, then
+//!   `answer`; `write`: what writes mean;
+//! - `commands`: the same requests from the command line; `show`, `table`: answers for people;
+//! - `import`, `export`: facts in and out;
+//! - `tour`: the product shown on real history;
+//! - `stop`: signals.
+//!
+//! # Invariants
+//! - S1: a command and the request of the same name execute the same [`exec::request::Request`].
+//! - S2: only answers go to standard output.
+//! - S3: no text of a user reaches a terminal with characters that it would obey.
+//!
+//! # Not here
+//! The query language: `query` answers `unsupported` until there is one.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod error;
+mod exec;
+mod show;
+mod stop;
+mod table;
+mod write;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    commands::run(args::Cli::parse().command)
+}

@@ -1,0 +1,220 @@
+//! From the command line to requests, and from answers to text.
+
+use crate::args::{self, Command, Keys, Open, Output};
+use crate::error::{Error, Result};
+use crate::exec::answer::{Answer, write_answer};
+use crate::exec::fields::KeyForm;
+use crate::exec::request::{
+    ChangesFrom, ChangesOf, DiffOf, Op, Partition, Point, Prefix, Request, ScanOf, Target, What,
+    Write,
+};
+use crate::exec::session::Session;
+use crate::exec::{self, fields::BadRequest};
+use crate::show::show;
+use crate::table::Screen;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use llmdb::{Db, PartitionId, TxTime};
+use serde_json::Value as Json;
+use std::io::{self, Read, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The exit code of a question whose answer is that there is nothing.
+const EXIT_NOTHING: u8 = 1;
+
+/// Runs a command, says what went wrong, and how it ended.
+pub fn run(command: Command) -> ExitCode {
+    let done = match command {
+        Command::Exec(exec) => return run_exec(&exec),
+        Command::Get(get) => ask(&get.open, get.output, || get_request(&get)),
+        Command::Put(put) => tell(&put.open, put.output, || put_request(&put)),
+        Command::End(end) => tell(&end.open, end.output, || end_request(&end)),
+        Command::Delete(delete) => tell(&delete.open, delete.output, || delete_request(&delete)),
+        Command::Scan(scan) => ask(&scan.open, scan.output, || scan_request(&scan)),
+        Command::Timeline(of) => ask(&of.open, of.output, || timeline_request(&of)),
+        Command::History(of) => ask(&of.open, of.output, || history_request(&of)),
+        Command::Diff(diff) => ask(&diff.open, diff.output, || diff_request(&diff)),
+        Command::Changes(of) => ask(&of.open, of.output, || changes_request(&of)),
+        Command::Verify(admin) => ask(&admin.open, admin.output, || Ok(Op::Verify)),
+        Command::Stats(admin) => ask(&admin.open, admin.output, || Ok(Op::Stats)),
+        _ => Ok(ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        if error.is_closed_output() {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("llmdb: {error}");
+        ExitCode::from(error.exit_code())
+    })
+}
+
+/// Unlike other commands it says on standard output what went wrong: whoever reads answers, reads
+/// them there.
+fn run_exec(args: &args::Exec) -> ExitCode {
+    let options = args.open.options().durability(args.durability.durability());
+    let ran = args.open.with(options).and_then(|db| {
+        let ran = exec::run(&db);
+        let closed = db.close().map_err(Error::from);
+        ran.and(closed)
+    });
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.exit_code();
+            // Where standard output is what failed, nobody is left to be told.
+            drop(io::stdout().write_all(&exec::refusal(error)));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// A question to a database that is there.
+fn ask(open: &Open, output: Output, op: impl FnOnce() -> Result<Op>) -> Result<ExitCode> {
+    let op = op()?;
+    execute(&open.existing()?, output, op)
+}
+
+/// A write, to a database that is made if it is missing.
+fn tell(open: &Open, output: Output, op: impl FnOnce() -> Result<Op>) -> Result<ExitCode> {
+    let op = op()?;
+    let db = open.or_create()?;
+    let code = execute(&db, output, op)?;
+    db.close()?;
+    Ok(code)
+}
+
+fn execute(db: &Db, output: Output, op: Op) -> Result<ExitCode> {
+    let answer = Session::new(db).execute(Request { txn: None, op })?;
+    let code = match &answer {
+        Answer::Fact(None) => ExitCode::from(EXIT_NOTHING),
+        Answer::Verified(report) if !report.is_clean() => {
+            ExitCode::from(Error::Problems { count: report.problems.len() }.exit_code())
+        }
+        _ => ExitCode::SUCCESS,
+    };
+    let text = if output.json {
+        let mut line = Vec::new();
+        write_answer(&mut line, None, Ok(answer));
+        line
+    } else {
+        show(answer, Screen::stdout()).into_bytes()
+    };
+    print(&text)?;
+    Ok(code)
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// [`Error::Write`]
+pub fn print(text: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text).and_then(|()| stdout.flush());
+    written.map_err(|cause| Error::Write { path: PathBuf::from("stdout"), cause })
+}
+
+fn get_request(args: &args::Get) -> Result<Op> {
+    Ok(Op::Get(target(&args.key, &args.keys)?, point(args.at)))
+}
+
+fn put_request(args: &args::Put) -> Result<Op> {
+    let value = if args.value == "-" { stdin_text()? } else { args.value.clone() };
+    let value = if args.text { Json::String(value) } else { json_or_text(value) };
+    Ok(Op::Write(Write {
+        target: target(&args.key, &args.keys)?,
+        what: What::Value(value.into()),
+        valid_from: args.valid_from,
+        valid_to: args.valid_to,
+        note: args.note.clone().map(json_or_text),
+    }))
+}
+
+fn end_request(args: &args::End) -> Result<Op> {
+    Ok(Op::Write(Write {
+        target: target(&args.key, &args.keys)?,
+        what: What::End,
+        valid_from: args.valid_from,
+        valid_to: None,
+        note: args.note.clone().map(json_or_text),
+    }))
+}
+
+fn delete_request(args: &args::Delete) -> Result<Op> {
+    Ok(Op::Write(Write {
+        target: target(&args.key, &args.keys)?,
+        what: What::Deletion,
+        valid_from: args.valid_from,
+        valid_to: args.valid_to,
+        note: args.note.clone().map(json_or_text),
+    }))
+}
+
+fn scan_request(args: &args::Scan) -> Result<Op> {
+    let after = args.after.as_ref().map(|after| bytes(after, &args.keys)).transpose()?;
+    let range = prefix(&args.prefix, &args.keys)?;
+    Ok(Op::Scan(ScanOf { range, at: point(args.at), after, limit: args.limit }))
+}
+
+fn timeline_request(args: &args::Timeline) -> Result<Op> {
+    Ok(Op::Timeline(target(&args.key, &args.keys)?, args.tx))
+}
+
+fn history_request(args: &args::History) -> Result<Op> {
+    Ok(Op::History(target(&args.key, &args.keys)?))
+}
+
+fn diff_request(args: &args::Diff) -> Result<Op> {
+    let a = Point { valid: args.a_valid, tx: args.a_tx };
+    let b = Point { valid: args.b_valid, tx: args.b_tx };
+    Ok(Op::Diff(DiffOf { range: prefix(&args.prefix, &args.keys)?, a, b }))
+}
+
+fn changes_request(args: &args::Changes) -> Result<Op> {
+    let from = match (&args.next, args.tx_from) {
+        (Some(next), _) => ChangesFrom::Next(next.clone()),
+        (None, from) => ChangesFrom::Tx(from.unwrap_or(TxTime::MIN)),
+    };
+    let partition = args.partition.as_deref().map(partition);
+    Ok(Op::Changes(ChangesOf { from, to: args.tx_to, partition, limit: args.limit }))
+}
+
+fn target(key: &str, keys: &Keys) -> Result<Target> {
+    Ok(Target { partition: partition(&keys.partition), key: bytes(key, keys)? })
+}
+
+fn prefix(prefix: &str, keys: &Keys) -> Result<Prefix> {
+    let form = if keys.b64 { KeyForm::Base64 } else { KeyForm::Text };
+    Ok(Prefix { partition: partition(&keys.partition), bytes: bytes(prefix, keys)?, form })
+}
+
+fn bytes(key: &str, keys: &Keys) -> Result<Vec<u8>> {
+    if !keys.b64 {
+        return Ok(key.as_bytes().to_vec());
+    }
+    let decoded = STANDARD.decode(key);
+    Ok(decoded.map_err(|cause| BadRequest::BadBase64 { field: "key", cause })?)
+}
+
+/// A partition as the command line names it: what is no number is a name.
+pub fn partition(text: &str) -> Partition {
+    match text.parse() {
+        Ok(id) => Partition::Id(PartitionId(id)),
+        Err(_) => Partition::Name(text.to_owned()),
+    }
+}
+
+fn point(at: args::At) -> Point {
+    Point { valid: at.valid, tx: at.tx }
+}
+
+fn json_or_text(text: String) -> Json {
+    serde_json::from_str(&text).unwrap_or(Json::String(text))
+}
+
+fn stdin_text() -> Result<String> {
+    let mut text = String::new();
+    let read = io::stdin().read_to_string(&mut text);
+    read.map_err(|cause| Error::Read { path: PathBuf::from("stdin"), cause })?;
+    Ok(text)
+}

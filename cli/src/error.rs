@@ -1,0 +1,233 @@
+//! What can go wrong at the command line.
+
+use crate::exec::fields::BadRequest;
+use llmdb::ErrorClass;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+/// What can go wrong at the command line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database refused or failed.
+    #[error(transparent)]
+    Db(#[from] llmdb::Error),
+    /// A request that is none.
+    #[error(transparent)]
+    BadRequest(#[from] BadRequest),
+    /// A line of input beyond the limit.
+    #[error("the line is longer than {bytes_max} bytes")]
+    LineTooLong {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// An operation that this version does not have.
+    #[error("`{op}` is not supported by this version")]
+    Unsupported {
+        /// The operation.
+        op: &'static str,
+    },
+    /// A transaction of that name is open already.
+    #[error("transaction `{name}` is open already")]
+    TransactionOpen {
+        /// Its name.
+        name: String,
+    },
+    /// No transaction of that name is open.
+    #[error("no transaction `{name}` is open")]
+    NoTransaction {
+        /// The name.
+        name: String,
+    },
+    /// A question that an open transaction cannot answer, because its own writes have no place in
+    /// transaction time yet.
+    #[error("`{op}` cannot be asked of an open transaction")]
+    NotInTransaction {
+        /// The operation.
+        op: &'static str,
+    },
+    /// Reading from a partition whose name was never used.
+    #[error("there is no partition `{name}`")]
+    NoPartition {
+        /// The name.
+        name: String,
+    },
+    /// A line of an import.
+    #[error(
+        "line {line}: {cause}; {imported} lines are imported, those before it in its batch not"
+    )]
+    BadLine {
+        /// Its number, from 1.
+        line: u64,
+        /// How many lines are imported.
+        imported: u64,
+        /// What is wrong.
+        cause: Box<Error>,
+    },
+    /// Checking found damage.
+    #[error("{count} problems found")]
+    Problems {
+        /// How many.
+        count: usize,
+    },
+    /// A file or stream could not be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A file or stream could not be written.
+    #[error("cannot write {}: {cause}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Handlers of signals could not be installed.
+    #[error("cannot handle signals: {cause}")]
+    Signals {
+        /// Why.
+        cause: io::Error,
+    },
+    /// The program `git` does not run.
+    #[error("cannot run git: {cause}")]
+    GitMissing {
+        /// Why.
+        cause: io::Error,
+    },
+    /// The program `git` failed.
+    #[error("git failed ({status}): {stderr}")]
+    GitFailed {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
+    /// The program `git` answered what was not asked for.
+    #[error("git's log is not as expected at {what}")]
+    GitLog {
+        /// Where.
+        what: &'static str,
+    },
+    /// The repository no longer has the commit up to which it was imported.
+    #[error("commit {commit}, imported earlier, is gone: import again into another partition")]
+    GitRewritten {
+        /// The commit.
+        commit: String,
+    },
+    /// A record of how far an import came that this version cannot read.
+    #[error("the record of how far the import came cannot be read: {key}")]
+    BadProgress {
+        /// Its key.
+        key: String,
+    },
+    /// A signal stopped the command.
+    #[error("stopped by a signal; what was reported done is kept")]
+    Interrupted,
+}
+
+/// What commands return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The exit code of a command that was not used as it should be; the parser of arguments has it.
+pub const EXIT_USAGE: u8 = 2;
+
+/// The exit code of a signal that stopped a command, but not of one that ends a batch.
+const EXIT_INTERRUPTED: u8 = 130;
+
+impl Error {
+    /// A stable name of the kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Db(error) => error.code(),
+            Self::BadRequest(error) => error.code(),
+            Self::BadLine { cause, .. } => cause.code(),
+            Self::LineTooLong { .. } => "line_too_long",
+            Self::Unsupported { .. } => "unsupported",
+            Self::TransactionOpen { .. } => "transaction_open",
+            Self::NoTransaction { .. } => "no_transaction",
+            Self::NotInTransaction { .. } => "not_in_transaction",
+            Self::NoPartition { .. } => "no_partition",
+            Self::Problems { .. } | Self::BadProgress { .. } => "corrupt",
+            Self::GitRewritten { .. } => "git_rewritten",
+            Self::GitMissing { .. } | Self::GitFailed { .. } | Self::GitLog { .. } => "git",
+            Self::Read { .. } | Self::Write { .. } | Self::Signals { .. } => "io",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// What kind of thing can be done about it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Db(error) => error.class(),
+            Self::BadLine { cause, .. } => cause.class(),
+            Self::BadRequest(_)
+            | Self::LineTooLong { .. }
+            | Self::Unsupported { .. }
+            | Self::TransactionOpen { .. }
+            | Self::NoTransaction { .. }
+            | Self::NotInTransaction { .. }
+            | Self::GitRewritten { .. } => ErrorClass::Validation,
+            Self::NoPartition { .. } => ErrorClass::NotFound,
+            Self::Problems { .. } | Self::BadProgress { .. } => ErrorClass::Corrupt,
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Signals { .. }
+            | Self::GitMissing { .. }
+            | Self::GitFailed { .. }
+            | Self::GitLog { .. }
+            | Self::Interrupted => ErrorClass::Io,
+        }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted => EXIT_INTERRUPTED,
+            other => exit_code_of(other.class()),
+        }
+    }
+
+    /// Whether standard output was closed by whoever read it: no reason to complain.
+    pub fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Write { cause, .. } if cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// The exit code of each class of errors: part of the protocol, never reassigned.
+pub fn exit_code_of(class: ErrorClass) -> u8 {
+    match class {
+        ErrorClass::Validation => 10,
+        ErrorClass::Auth => 11,
+        ErrorClass::NotFound => 12,
+        ErrorClass::Conflict => 13,
+        ErrorClass::Busy => 14,
+        ErrorClass::ResourceExhausted => 15,
+        ErrorClass::Wasm => 16,
+        ErrorClass::Temporal => 17,
+        ErrorClass::Corrupt => 18,
+        ErrorClass::Version => 19,
+        ErrorClass::ReadOnly => 20,
+        ErrorClass::Poisoned => 21,
+        // A class of a later version is no reason to fail to fail.
+        ErrorClass::Io | _ => 22,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_class_has_an_exit_code_of_its_own() {
+        let codes: BTreeSet<u8> = ErrorClass::ALL.into_iter().map(exit_code_of).collect();
+        assert_eq!(codes.len(), ErrorClass::ALL.len());
+        assert!(!codes.contains(&EXIT_USAGE) && !codes.contains(&EXIT_INTERRUPTED));
+        assert!(codes.iter().all(|&code| code >= 10));
+    }
+}

@@ -1,0 +1,328 @@
+//! What a request is answered, and the JSON of it.
+
+use super::fields::KeyForm;
+use crate::error::Error;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use llmdb::{Change, DiffRow, Fact, PartitionId, Rectangle, Row, Stats, TxTime, ValidTime, Value};
+use llmdb::{Cursor, VerifyReport};
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
+
+/// What a request is answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is done, and there is nothing to say.
+    Done,
+    /// It is committed; `None` where nothing was written.
+    Committed(Option<TxTime>),
+    /// What one key has.
+    Fact(Option<Fact>),
+    /// The segments of one key.
+    Segments(Vec<Fact>),
+    /// All that was ever believed of one key.
+    Rectangles(Vec<Rectangle>),
+    /// Keys and what they have.
+    Rows(Vec<Row>, KeyForm),
+    /// A stretch of the feed, and where it goes on.
+    Changes(Vec<Change>, Option<Cursor>),
+    /// What differs.
+    Diff(Vec<DiffRow>, KeyForm),
+    /// Sizes and counts.
+    Stats(Box<Stats>),
+    /// What checking found.
+    Verified(VerifyReport),
+}
+
+/// Writes the one line of an answer to the end of `out`.
+pub fn write_answer(out: &mut Vec<u8>, id: Option<&Json>, answer: Result<Answer, Error>) {
+    let body = match answer {
+        Ok(answer) => Body::of(answer),
+        Err(error) => {
+            Body::Error { code: error.code(), message: error.to_string(), problems: None }
+        }
+    };
+    let ok = !matches!(body, Body::Error { .. });
+    serde_json::to_writer(&mut *out, &Line { ok, id, body })
+        .expect("answers have string keys, and memory takes all that is written");
+    out.push(b'\n');
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Json>,
+    #[serde(flatten)]
+    body: Body,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Body {
+    Done {},
+    Committed {
+        tx: Option<i64>,
+    },
+    NotFound {
+        found: bool,
+    },
+    Found {
+        found: bool,
+        #[serde(flatten)]
+        fact: FactBody,
+    },
+    Segments {
+        segments: Vec<SegmentBody>,
+    },
+    Rectangles {
+        rectangles: Vec<RectangleBody>,
+    },
+    Rows {
+        rows: Vec<RowBody>,
+    },
+    Changes {
+        changes: Vec<ChangeBody>,
+        next: Option<String>,
+    },
+    Diff {
+        rows: Vec<DiffBody>,
+    },
+    Stats {
+        stats: Box<Stats>,
+    },
+    Verified {
+        pages: u64,
+        trees: u64,
+        entries: u64,
+        problems: [String; 0],
+    },
+    Error {
+        code: &'static str,
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        problems: Option<Vec<String>>,
+    },
+}
+
+#[derive(Serialize)]
+struct FactBody {
+    value: Json,
+    #[serde(flatten)]
+    valid: ValidBody,
+    tx: i64,
+}
+
+#[derive(Serialize)]
+struct SegmentBody {
+    #[serde(flatten)]
+    valid: ValidBody,
+    tx: i64,
+    value: Json,
+}
+
+#[derive(Serialize)]
+struct ValidBody {
+    #[serde(serialize_with = "time")]
+    valid_from: i64,
+    #[serde(serialize_with = "time")]
+    valid_to: i64,
+}
+
+#[derive(Serialize)]
+struct RectangleBody {
+    #[serde(flatten)]
+    valid: ValidBody,
+    #[serde(serialize_with = "time")]
+    tx_from: i64,
+    #[serde(serialize_with = "time")]
+    tx_to: i64,
+    tx: i64,
+    value: Option<Json>,
+    #[serde(skip_serializing_if = "is_false")]
+    absent: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Json>,
+}
+
+#[derive(Serialize)]
+struct RowBody {
+    #[serde(flatten)]
+    key: KeyBody,
+    #[serde(flatten)]
+    fact: FactBody,
+}
+
+#[derive(Serialize)]
+struct ChangeBody {
+    #[serde(skip_serializing_if = "is_default")]
+    partition: u32,
+    #[serde(flatten)]
+    key: KeyBody,
+    op: &'static str,
+    value: Option<Json>,
+    #[serde(flatten)]
+    valid: ValidBody,
+    tx: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Json>,
+}
+
+#[derive(Serialize)]
+struct DiffBody {
+    #[serde(flatten)]
+    key: KeyBody,
+    a: Option<Json>,
+    b: Option<Json>,
+    a_tx: Option<i64>,
+    b_tx: Option<i64>,
+}
+
+#[derive(Serialize)]
+enum KeyBody {
+    #[serde(rename = "key")]
+    Text(String),
+    #[serde(rename = "key_b64")]
+    Base64(String),
+}
+
+impl Body {
+    fn of(answer: Answer) -> Self {
+        match answer {
+            Answer::Done => Self::Done {},
+            Answer::Committed(tx) => Self::Committed { tx: tx.map(|tx| tx.0) },
+            Answer::Fact(None) => Self::NotFound { found: false },
+            Answer::Fact(Some(fact)) => Self::Found { found: true, fact: fact.into() },
+            Answer::Segments(facts) => {
+                Self::Segments { segments: facts.into_iter().map(Into::into).collect() }
+            }
+            Answer::Rectangles(all) => {
+                Self::Rectangles { rectangles: all.into_iter().map(Into::into).collect() }
+            }
+            Answer::Rows(rows, form) => {
+                Self::Rows { rows: rows.into_iter().map(|row| RowBody::new(row, form)).collect() }
+            }
+            Answer::Changes(changes, next) => Self::Changes {
+                changes: changes.into_iter().map(Into::into).collect(),
+                next: next.map(|next| next.to_string()),
+            },
+            Answer::Diff(rows, form) => {
+                Self::Diff { rows: rows.into_iter().map(|row| DiffBody::new(row, form)).collect() }
+            }
+            Answer::Stats(stats) => Self::Stats { stats },
+            Answer::Verified(report) => Self::verified(report),
+        }
+    }
+
+    fn verified(report: VerifyReport) -> Self {
+        if report.is_clean() {
+            let VerifyReport { pages, trees, entries, .. } = report;
+            return Self::Verified { pages, trees, entries, problems: [] };
+        }
+        let (code, count) = ("corrupt", report.problems.len());
+        let message = format!("{count} problems, the first: {}", report.problems[0]);
+        Self::Error { code, message, problems: Some(report.problems) }
+    }
+}
+
+impl RowBody {
+    fn new(row: Row, form: KeyForm) -> Self {
+        Self { key: KeyBody::new(row.key, form), fact: row.fact.into() }
+    }
+}
+
+impl DiffBody {
+    fn new(row: DiffRow, form: KeyForm) -> Self {
+        let (a_tx, b_tx) = (tx_of(row.a.as_ref()), tx_of(row.b.as_ref()));
+        let (a, b) = (row.a.map(|fact| json_of(fact.value)), row.b.map(|fact| json_of(fact.value)));
+        Self { key: KeyBody::new(row.key, form), a, b, a_tx, b_tx }
+    }
+}
+
+impl KeyBody {
+    fn new(key: Vec<u8>, form: KeyForm) -> Self {
+        if form == KeyForm::Base64 {
+            return Self::Base64(STANDARD.encode(key));
+        }
+        String::from_utf8(key)
+            .map_or_else(|error| Self::Base64(STANDARD.encode(error.as_bytes())), Self::Text)
+    }
+}
+
+impl ValidBody {
+    fn new(from: ValidTime, to: ValidTime) -> Self {
+        Self { valid_from: from.0, valid_to: to.0 }
+    }
+}
+
+impl From<Fact> for FactBody {
+    fn from(fact: Fact) -> Self {
+        let valid = ValidBody::new(fact.valid_from, fact.valid_to);
+        Self { value: json_of(fact.value), valid, tx: fact.tx.0 }
+    }
+}
+
+impl From<Fact> for SegmentBody {
+    fn from(fact: Fact) -> Self {
+        let FactBody { value, valid, tx } = fact.into();
+        Self { valid, tx, value }
+    }
+}
+
+impl From<Rectangle> for RectangleBody {
+    fn from(rectangle: Rectangle) -> Self {
+        Self {
+            valid: ValidBody::new(rectangle.valid_from, rectangle.valid_to),
+            tx_from: rectangle.tx_from.0,
+            tx_to: rectangle.tx_to.0,
+            tx: rectangle.tx.0,
+            absent: rectangle.value.is_none(),
+            value: rectangle.value.map(json_of),
+            note: rectangle.note,
+        }
+    }
+}
+
+impl From<Change> for ChangeBody {
+    fn from(change: Change) -> Self {
+        let PartitionId(partition) = change.partition;
+        Self {
+            partition,
+            key: KeyBody::new(change.key, KeyForm::Text),
+            op: change.op.as_str(),
+            value: change.value.map(json_of),
+            valid: ValidBody::new(change.valid_from, change.valid_to),
+            tx: change.tx.0,
+            note: change.note,
+        }
+    }
+}
+
+/// The value as JSON, without a copy where it is.
+pub fn json_of(value: Value) -> Json {
+    match value {
+        Value::Json(json) => json,
+        other => other.to_json(),
+    }
+}
+
+fn tx_of(fact: Option<&Fact>) -> Option<i64> {
+    fact.map(|fact| fact.tx.0)
+}
+
+/// A time as an integer, infinity as `null`.
+fn time<S: Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    if *micros == i64::MAX {
+        serializer.serialize_none()
+    } else {
+        serializer.serialize_i64(*micros)
+    }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_default(partition: &u32) -> bool {
+    *partition == 0
+}

@@ -1,0 +1,302 @@
+//! What a line asks for.
+
+use super::fields::{BadRequest, Fields, KeyForm, Result, required, time_of, wrong_type};
+use llmdb::{Isolation, PartitionId, TxTime, ValidTime};
+use serde_json::Value as Json;
+
+/// What a line asks for, whatever it is called by.
+#[derive(Debug)]
+pub struct Request {
+    /// The transaction that it belongs to, if one of that name is open.
+    pub txn: Option<String>,
+    /// What is to be done.
+    pub op: Op,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Op {
+    /// Write a value, or an absence.
+    Write(Write),
+    /// One key at a point of both times.
+    Get(Target, Point),
+    /// All segments of one key, as believed at a time.
+    Timeline(Target, Option<TxTime>),
+    /// All that was ever believed of one key.
+    History(Target),
+    /// The keys of a prefix at a point of both times.
+    Scan(ScanOf),
+    /// What was written in a stretch of transaction time.
+    Changes(ChangesOf),
+    /// What differs between two points of both times.
+    Diff(DiffOf),
+    /// Open a transaction.
+    Begin(Isolation),
+    /// Commit one, with a note.
+    Commit(Option<Json>),
+    /// Give one up.
+    Rollback,
+    /// Write what the log holds to the file.
+    Checkpoint,
+    /// Sizes and counts.
+    Stats,
+    /// Check every page and every invariant.
+    Verify,
+    /// An operation that this version does not have.
+    Unsupported(&'static str),
+}
+
+/// A partition, by number or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partition {
+    /// By number.
+    Id(PartitionId),
+    /// By name.
+    Name(String),
+}
+
+/// A key in its partition.
+#[derive(Debug)]
+pub struct Target {
+    /// The partition.
+    pub partition: Partition,
+    /// The bytes of the key.
+    pub key: Vec<u8>,
+}
+
+/// A point of both times; where one is missing, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Point {
+    /// What was true then...
+    pub valid: Option<ValidTime>,
+    /// ...as it was known then.
+    pub tx: Option<TxTime>,
+}
+
+/// A write of one key.
+#[derive(Debug)]
+pub struct Write {
+    /// Whose.
+    pub target: Target,
+    /// What.
+    pub what: What,
+    /// Where it begins to hold; now if not said.
+    pub valid_from: Option<ValidTime>,
+    /// Where it ceases to; what happens if it is not said depends on the operation.
+    pub valid_to: Option<ValidTime>,
+    /// The note of its transaction.
+    pub note: Option<Json>,
+}
+
+/// What is written.
+#[derive(Debug)]
+pub enum What {
+    /// A value.
+    Value(llmdb::Value),
+    /// Nothing, up to the next boundary.
+    End,
+    /// Nothing, up to exactly a time.
+    Deletion,
+}
+
+/// A scan.
+#[derive(Debug)]
+pub struct ScanOf {
+    /// The keys.
+    pub range: Prefix,
+    /// When.
+    pub at: Point,
+    /// Only keys behind this one.
+    pub after: Option<Vec<u8>>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// The keys of a partition that begin alike.
+#[derive(Debug)]
+pub struct Prefix {
+    /// The partition.
+    pub partition: Partition,
+    /// What they begin with.
+    pub bytes: Vec<u8>,
+    /// How the answer is to write them.
+    pub form: KeyForm,
+}
+
+/// A stretch of the feed of changes.
+#[derive(Debug)]
+pub struct ChangesOf {
+    /// Where it begins.
+    pub from: ChangesFrom,
+    /// Where it ends; this time is not part of it.
+    pub to: Option<TxTime>,
+    /// Only those of this partition.
+    pub partition: Option<Partition>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// Where a stretch of the feed begins.
+#[derive(Debug)]
+pub enum ChangesFrom {
+    /// At a time.
+    Tx(TxTime),
+    /// Where an answer ended: its `next`.
+    Next(String),
+}
+
+/// A comparison.
+#[derive(Debug)]
+pub struct DiffOf {
+    /// The keys.
+    pub range: Prefix,
+    /// The first point.
+    pub a: Point,
+    /// The second.
+    pub b: Point,
+}
+
+impl Request {
+    /// Reads a request; all members of `fields` must belong to it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(mut fields: Fields) -> Result<Self> {
+        let op = required("op", fields.string("op")?)?;
+        let txn = if takes_txn(&op) { fields.string("txn")? } else { None };
+        let op = match op.as_str() {
+            "put" => Op::Write(put(&mut fields)?),
+            "end" => Op::Write(absence(&mut fields, What::End)?),
+            "delete" => Op::Write(absence(&mut fields, What::Deletion)?),
+            "get" => Op::Get(target(&mut fields)?, point(&mut fields)?),
+            "timeline" => Op::Timeline(target(&mut fields)?, fields.time("tx")?),
+            "history" => Op::History(target(&mut fields)?),
+            "scan" => Op::Scan(scan(&mut fields)?),
+            "changes" => Op::Changes(changes(&mut fields)?),
+            "diff" => Op::Diff(diff(&mut fields)?),
+            "begin" => Op::Begin(isolation(&mut fields)?),
+            "commit" => Op::Commit(fields.json("note")),
+            "rollback" => Op::Rollback,
+            "checkpoint" => Op::Checkpoint,
+            "stats" => Op::Stats,
+            "verify" => Op::Verify,
+            "erase" => return Ok(Self { txn, op: Op::Unsupported("erase") }),
+            "query" => return Ok(Self { txn, op: Op::Unsupported("query") }),
+            _ => return Err(BadRequest::UnknownOp { op }),
+        };
+        fields.finish()?;
+        Ok(Self { txn, op })
+    }
+}
+
+/// Whether an operation may belong to a transaction.
+fn takes_txn(op: &str) -> bool {
+    matches!(
+        op,
+        "put" | "end" | "delete" | "get" | "timeline" | "scan" | "begin" | "commit" | "rollback"
+    )
+}
+
+fn put(fields: &mut Fields) -> Result<Write> {
+    let value = required("value", fields.json("value"))?;
+    write(fields, What::Value(value.into()))
+}
+
+fn absence(fields: &mut Fields, what: What) -> Result<Write> {
+    write(fields, what)
+}
+
+fn write(fields: &mut Fields, what: What) -> Result<Write> {
+    let target = target(fields)?;
+    let valid_from = fields.time("valid_from")?;
+    // An end has no `valid_to`: it is left among the fields, and refused.
+    let valid_to = if matches!(what, What::End) { None } else { fields.time("valid_to")? };
+    Ok(Write { target, what, valid_from, valid_to, note: fields.json("note") })
+}
+
+fn target(fields: &mut Fields) -> Result<Target> {
+    let (key, _) = required("key", fields.bytes("key", "key_b64")?)?;
+    Ok(Target { partition: partition(fields)?.unwrap_or_default(), key })
+}
+
+fn point(fields: &mut Fields) -> Result<Point> {
+    Ok(Point { valid: fields.time("valid")?, tx: fields.time("tx")? })
+}
+
+fn prefix(fields: &mut Fields) -> Result<Prefix> {
+    let prefix = fields.bytes("prefix", "prefix_b64")?;
+    let (bytes, form) = prefix.unwrap_or_default();
+    Ok(Prefix { partition: partition(fields)?.unwrap_or_default(), bytes, form })
+}
+
+fn scan(fields: &mut Fields) -> Result<ScanOf> {
+    let mut range = prefix(fields)?;
+    let after = fields.bytes("after", "after_b64")?.map(|(after, form)| {
+        if form == KeyForm::Base64 {
+            range.form = form;
+        }
+        after
+    });
+    Ok(ScanOf { range, at: point(fields)?, after, limit: fields.count("limit")? })
+}
+
+fn changes(fields: &mut Fields) -> Result<ChangesOf> {
+    let from = match (fields.json("tx_from"), fields.string("next")?) {
+        (Some(_), Some(_)) => return Err(BadRequest::Both { a: "tx_from", b: "next" }),
+        (None, None) => return Err(BadRequest::Missing { field: "tx_from" }),
+        (None, Some(next)) => ChangesFrom::Next(next),
+        // What an answer gave as its `next` is taken here as well.
+        (Some(Json::String(text)), None) if is_cursor(&text) => ChangesFrom::Next(text),
+        (Some(json), None) => ChangesFrom::Tx(time_of("tx_from", &json)?),
+    };
+    let (to, partition) = (fields.time("tx_to")?, partition(fields)?);
+    Ok(ChangesOf { from, to, partition, limit: fields.count("limit")? })
+}
+
+fn is_cursor(text: &str) -> bool {
+    text.parse::<llmdb::Cursor>().is_ok() && text.parse::<TxTime>().is_err()
+}
+
+fn diff(fields: &mut Fields) -> Result<DiffOf> {
+    let range = prefix(fields)?;
+    let (a, b) = (side(fields, "a")?, side(fields, "b")?);
+    Ok(DiffOf { range, a, b })
+}
+
+fn side(fields: &mut Fields, name: &'static str) -> Result<Point> {
+    let mut side = required(name, fields.object(name)?)?;
+    let point = point(&mut side)?;
+    side.finish()?;
+    Ok(point)
+}
+
+fn partition(fields: &mut Fields) -> Result<Option<Partition>> {
+    const EXPECTED: &str = "a partition's number or name";
+    match fields.json("partition") {
+        None => Ok(None),
+        Some(Json::String(name)) => Ok(Some(Partition::Name(name))),
+        Some(json) => {
+            let id = json.as_u64().and_then(|id| u32::try_from(id).ok());
+            let id = id.ok_or_else(|| wrong_type("partition", EXPECTED, &json))?;
+            Ok(Some(Partition::Id(PartitionId(id))))
+        }
+    }
+}
+
+fn isolation(fields: &mut Fields) -> Result<Isolation> {
+    match fields.string("isolation")?.as_deref() {
+        None | Some("serializable") => Ok(Isolation::Serializable),
+        Some("snapshot") => Ok(Isolation::Snapshot),
+        Some(_) => Err(BadRequest::WrongType {
+            field: "isolation",
+            expected: "`serializable` or `snapshot`",
+            found: "another string",
+        }),
+    }
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        Self::Id(PartitionId(0))
+    }
+}

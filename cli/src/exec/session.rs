@@ -1,0 +1,216 @@
+//! A database and the transactions that are open on it: what executes requests.
+
+use super::answer::Answer;
+use super::request::{ChangesFrom, ChangesOf, DiffOf, Op, Point, Request, ScanOf, Target, Write};
+use crate::error::{Error, Result};
+use crate::write::{apply, partition_to_read, partition_to_write};
+use llmdb::{At, Cursor, Db, Fact, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
+use serde_json::Value as Json;
+use std::collections::HashMap;
+
+/// A database and the transactions that are open on it, which it rolls back when it goes.
+#[derive(Debug)]
+pub struct Session<'db> {
+    db: &'db Db,
+    open: HashMap<String, WriteTx<'db>>,
+}
+
+impl<'db> Session<'db> {
+    /// Without open transactions.
+    pub fn new(db: &'db Db) -> Self {
+        Self { db, open: HashMap::new() }
+    }
+
+    /// Does what a request asks for.
+    ///
+    /// # Errors
+    /// What went wrong; the session goes on.
+    pub fn execute(&mut self, request: Request) -> Result<Answer> {
+        let Request { txn, op } = request;
+        match op {
+            Op::Begin(isolation) => self.begin(txn.unwrap_or_default(), isolation),
+            Op::Commit(note) => self.commit(txn.unwrap_or_default(), note),
+            Op::Rollback => self.rollback(txn.unwrap_or_default()),
+            Op::Write(write) => self.write(txn, write),
+            Op::Get(target, at) => self.get(txn, target, at),
+            Op::Timeline(target, tx) => self.timeline(txn, target, tx),
+            Op::Scan(scan) => self.scan(txn, scan),
+            Op::History(target) => self.history(target),
+            Op::Changes(changes) => self.changes(changes),
+            Op::Diff(diff) => self.diff(diff),
+            Op::Checkpoint => {
+                self.db.checkpoint()?;
+                Ok(Answer::Done)
+            }
+            Op::Stats => Ok(Answer::Stats(Box::new(self.db.stats()?))),
+            Op::Verify => Ok(Answer::Verified(self.db.verify()?)),
+            Op::Unsupported(op) => Err(Error::Unsupported { op }),
+        }
+    }
+
+    fn begin(&mut self, name: String, isolation: Isolation) -> Result<Answer> {
+        if self.open.contains_key(&name) {
+            return Err(Error::TransactionOpen { name });
+        }
+        let tx = self.db.begin_with(isolation)?;
+        self.open.insert(name, tx);
+        Ok(Answer::Done)
+    }
+
+    fn commit(&mut self, name: String, note: Option<Json>) -> Result<Answer> {
+        // A note that is refused leaves the transaction open: nothing has happened to it.
+        if let (Some(note), Some(tx)) = (note, self.open.get_mut(&name)) {
+            tx.note(note)?;
+        }
+        match self.open.remove(&name) {
+            Some(tx) => Ok(Answer::Committed(tx.commit()?)),
+            None => Err(Error::NoTransaction { name }),
+        }
+    }
+
+    fn rollback(&mut self, name: String) -> Result<Answer> {
+        match self.open.remove(&name) {
+            Some(tx) => {
+                tx.rollback();
+                Ok(Answer::Done)
+            }
+            None => Err(Error::NoTransaction { name }),
+        }
+    }
+
+    /// The open transaction that a request belongs to; `None` where it is one of its own. The
+    /// empty name may be left out, and need not be open.
+    fn transaction(&mut self, txn: Option<String>) -> Result<Option<&mut WriteTx<'db>>> {
+        let name = txn.unwrap_or_default();
+        match self.open.get_mut(&name) {
+            None if !name.is_empty() => Err(Error::NoTransaction { name }),
+            tx => Ok(tx),
+        }
+    }
+
+    fn write(&mut self, txn: Option<String>, write: Write) -> Result<Answer> {
+        let db = self.db;
+        let open = self.transaction(txn)?;
+        let partition = partition_to_write(db, &write.target.partition)?;
+        if let Some(tx) = open {
+            apply(tx, partition, write)?;
+            return Ok(Answer::Done);
+        }
+        let mut tx = db.begin()?;
+        apply(&mut tx, partition, write)?;
+        Ok(Answer::Committed(tx.commit()?))
+    }
+
+    fn get(&mut self, txn: Option<String>, target: Target, at: Point) -> Result<Answer> {
+        let db = self.db;
+        let open = self.transaction(txn)?;
+        let mut key = key(db, target)?;
+        let fact = match (open, at.tx) {
+            (Some(open), Some(_)) => {
+                let valid = at.valid.unwrap_or(open.now().valid);
+                let covers = |fact: &Fact| fact.valid_from <= valid && valid < fact.valid_to;
+                open.timeline(key, at.tx)?.into_iter().find(covers)
+            }
+            (Some(open), None) => {
+                key.valid_from = at.valid;
+                open.get(key)?
+            }
+            (None, _) => {
+                let read = db.read();
+                let at = resolve(at, &read);
+                read.as_of_valid(at.valid).as_of_transaction(at.tx).get(key)?
+            }
+        };
+        Ok(Answer::Fact(fact))
+    }
+
+    fn timeline(
+        &mut self,
+        txn: Option<String>,
+        target: Target,
+        tx: Option<TxTime>,
+    ) -> Result<Answer> {
+        let db = self.db;
+        let open = self.transaction(txn)?;
+        let key = key(db, target)?;
+        let segments = match open {
+            Some(open) => open.timeline(key, tx)?,
+            None => db.timeline(key, tx)?,
+        };
+        Ok(Answer::Segments(segments))
+    }
+
+    fn scan(&mut self, txn: Option<String>, scan: ScanOf) -> Result<Answer> {
+        let db = self.db;
+        let open = self.transaction(txn)?;
+        let ScanOf { range, at, after, limit } = scan;
+        let partition = partition_to_read(db, &range.partition)?;
+        let read = db.read();
+        let view;
+        let rows = match open {
+            Some(_) if at != Point::default() => {
+                return Err(Error::NotInTransaction { op: "scan with valid or tx" });
+            }
+            Some(open) => open.scan(partition, &range.bytes)?,
+            None => {
+                let at = resolve(at, &read);
+                view = read.as_of_valid(at.valid).as_of_transaction(at.tx);
+                view.scan(partition, &range.bytes)?
+            }
+        };
+        let behind = |key: &[u8]| after.as_ref().is_none_or(|after| key > after.as_slice());
+        let rows = rows.filter(|row| row.as_ref().map_or(true, |row| behind(&row.key)));
+        let rows = rows.take(limit.unwrap_or(usize::MAX)).collect::<llmdb::Result<Vec<_>>>()?;
+        Ok(Answer::Rows(rows, range.form))
+    }
+
+    fn history(&self, target: Target) -> Result<Answer> {
+        Ok(Answer::Rectangles(self.db.history(key(self.db, target)?)?))
+    }
+
+    fn changes(&self, changes: ChangesOf) -> Result<Answer> {
+        let ChangesOf { from, to, partition, limit } = changes;
+        let partition = partition.map(|name| partition_to_read(self.db, &name)).transpose()?;
+        let read = self.db.read();
+        let mut page = match from {
+            ChangesFrom::Tx(from) => read.changes(from, to, limit)?,
+            ChangesFrom::Next(next) => read.changes_after(cursor(&next)?, to, limit)?,
+        };
+        let Some(partition) = partition else {
+            return Ok(Answer::Changes(page.changes, page.next));
+        };
+        let mut changes = Vec::new();
+        loop {
+            // Of the others as many as are still wanted are fetched at a time.
+            changes.extend(page.changes.into_iter().filter(|c| c.partition == partition));
+            let wanted = limit.map(|limit| limit - changes.len());
+            match page.next {
+                Some(next) if wanted != Some(0) => page = read.changes_after(next, to, wanted)?,
+                next => return Ok(Answer::Changes(changes, next)),
+            }
+        }
+    }
+
+    fn diff(&self, diff: DiffOf) -> Result<Answer> {
+        let DiffOf { range, a, b } = diff;
+        let partition = partition_to_read(self.db, &range.partition)?;
+        let read = self.db.read();
+        let (a, b) = (resolve(a, &read), resolve(b, &read));
+        Ok(Answer::Diff(read.diff(partition, &range.bytes, a, b)?, range.form))
+    }
+}
+
+fn cursor(text: &str) -> Result<Cursor> {
+    Ok(text.parse::<Cursor>()?)
+}
+
+fn key(db: &Db, target: Target) -> Result<Key> {
+    let partition: PartitionId = partition_to_read(db, &target.partition)?;
+    Ok(Key::new(partition, target.key))
+}
+
+/// Where a point lies, seen from a snapshot.
+fn resolve(point: Point, read: &ReadTx<'_>) -> At {
+    let now = read.now();
+    At { valid: point.valid.unwrap_or(now.valid), tx: point.tx.unwrap_or(now.tx) }
+}

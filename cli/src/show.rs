@@ -1,0 +1,229 @@
+//! Answers for people.
+
+use crate::exec::answer::{Answer, json_of};
+use crate::table::{Screen, printable, printable_key};
+use llmdb::{Change, DiffRow, Fact, Rectangle, Row, Stats, TxTime, ValidTime, Value, VerifyReport};
+use serde_json::Value as Json;
+use std::fmt::Write;
+
+/// The text of an answer, with the end of its last line.
+pub fn show(answer: Answer, screen: Screen) -> String {
+    match answer {
+        Answer::Done | Answer::Committed(None) => String::new(),
+        Answer::Committed(Some(tx)) => format!("tx {}\n", tx_time(tx)),
+        Answer::Fact(None) => String::new(),
+        Answer::Fact(Some(fact)) => show_fact(fact),
+        Answer::Segments(facts) => show_segments(facts, screen),
+        Answer::Rectangles(rectangles) => show_rectangles(rectangles, screen),
+        Answer::Rows(rows, _) => show_rows(rows, screen),
+        Answer::Changes(changes, next) => {
+            let mut text = show_changes(changes, screen);
+            if let Some(next) = next {
+                let _ = writeln!(text, "more: --next {next}");
+            }
+            text
+        }
+        Answer::Diff(rows, _) => show_diff(rows, screen),
+        Answer::Stats(stats) => show_stats(&stats, screen),
+        Answer::Verified(report) => show_verified(&report),
+    }
+}
+
+fn show_fact(fact: Fact) -> String {
+    let (from, to, tx) = (fact.valid_from, fact.valid_to, fact.tx);
+    let value = value_text(fact.value);
+    format!("{value}\n  valid  {}\n  known  since {}\n", span(from, to), tx_time(tx))
+}
+
+fn show_segments(facts: Vec<Fact>, screen: Screen) -> String {
+    let row = |fact: Fact| {
+        [valid_time(fact.valid_from), valid_time(fact.valid_to), value_text(fact.value)]
+    };
+    screen.table(["from", "to", "value"], facts.into_iter().map(row))
+}
+
+fn show_rectangles(rectangles: Vec<Rectangle>, screen: Screen) -> String {
+    let row = |rectangle: Rectangle| {
+        let when = format!(
+            "valid    {}\n         {}\nbelieved {}\n         {}",
+            valid_time(rectangle.valid_from),
+            valid_time(rectangle.valid_to),
+            tx_time(rectangle.tx_from),
+            tx_time(rectangle.tx_to),
+        );
+        let mut what = rectangle.value.map_or_else(|| "(absent)".to_owned(), value_text);
+        push_note(&mut what, rectangle.note.as_ref());
+        [when, what]
+    };
+    screen.table(["when", "what"], rectangles.into_iter().map(row))
+}
+
+fn show_rows(rows: Vec<Row>, screen: Screen) -> String {
+    let row = |Row { key, fact }: Row| {
+        let when = format!("{}\n{}", valid_time(fact.valid_from), valid_time(fact.valid_to));
+        let when = if fact.valid_to == ValidTime::INFINITY && screen.width.is_none() {
+            when.replace('\n', " .. ")
+        } else if fact.valid_to == ValidTime::INFINITY {
+            valid_time(fact.valid_from)
+        } else {
+            when
+        };
+        [printable_key(&key), when, value_text(fact.value)]
+    };
+    screen.table(["key", "valid", "value"], rows.into_iter().map(row))
+}
+
+fn show_changes(changes: Vec<Change>, screen: Screen) -> String {
+    let row = |change: Change| {
+        let when = format!(
+            "tx    {}\nvalid {}\n      {}",
+            tx_time(change.tx),
+            valid_time(change.valid_from),
+            valid_time(change.valid_to),
+        );
+        let mut what = format!("{} {}", change.op.as_str(), printable_key(&change.key));
+        if change.partition.0 != 0 {
+            let _ = write!(what, " (partition {})", change.partition.0);
+        }
+        if let Some(value) = change.value {
+            what.push('\n');
+            what.push_str(&value_text(value));
+        }
+        push_note(&mut what, change.note.as_ref());
+        [when, what]
+    };
+    screen.table(["when", "what"], changes.into_iter().map(row))
+}
+
+fn show_diff(rows: Vec<DiffRow>, screen: Screen) -> String {
+    let side = |fact: Option<Fact>| fact.map_or_else(|| "-".to_owned(), |f| value_text(f.value));
+    let row = |row: DiffRow| [printable_key(&row.key), side(row.a), side(row.b)];
+    screen.table(["key", "a", "b"], rows.into_iter().map(row))
+}
+
+fn show_stats(stats: &Stats, screen: Screen) -> String {
+    let mut rows = Vec::new();
+    flatten(&mut rows, "", &serde_json::to_value(stats).unwrap_or_default());
+    screen.table(["what", "how much"], rows)
+}
+
+fn flatten(rows: &mut Vec<[String; 2]>, name: &str, json: &Json) {
+    let Json::Object(members) = json else {
+        rows.push([name.to_owned(), json_text(json)]);
+        return;
+    };
+    for (member, json) in members {
+        let name = if name.is_empty() { member.clone() } else { format!("{name}.{member}") };
+        flatten(rows, &name, json);
+    }
+}
+
+fn show_verified(report: &VerifyReport) -> String {
+    if report.is_clean() {
+        let VerifyReport { pages, trees, entries, .. } = report;
+        return format!("clean: {entries} entries in {trees} trees, {pages} pages\n");
+    }
+    let lines = report.problems.iter().map(|problem| printable(problem) + "\n");
+    lines.collect()
+}
+
+fn push_note(what: &mut String, note: Option<&Json>) {
+    if let Some(note) = note {
+        let _ = write!(what, "\n# {}", note_text(note));
+    }
+}
+
+/// A note in few words: `who: ada, why: moved`.
+fn note_text(note: &Json) -> String {
+    let Json::Object(members) = note else { return json_text(note) };
+    let member =
+        |(name, json): (&String, &Json)| format!("{}: {}", printable(name), json_text(json));
+    members.iter().map(member).collect::<Vec<_>>().join(", ")
+}
+
+/// JSON in one line; a string as it is.
+fn json_text(json: &Json) -> String {
+    match json {
+        Json::String(text) => printable(text),
+        other => escape_controls(&other.to_string()),
+    }
+}
+
+/// A value in one line of JSON.
+fn value_text(value: Value) -> String {
+    escape_controls(&json_of(value).to_string())
+}
+
+/// JSON escapes the controls of ASCII itself; the others are left to do.
+fn escape_controls(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A stretch of valid time.
+pub fn span(from: ValidTime, to: ValidTime) -> String {
+    format!("{} .. {}", valid_time(from), valid_time(to))
+}
+
+/// RFC 3339, or `inf`.
+pub fn valid_time(time: ValidTime) -> String {
+    if time == ValidTime::INFINITY { "inf".to_owned() } else { time.to_string() }
+}
+
+/// RFC 3339, or `inf`.
+pub fn tx_time(time: TxTime) -> String {
+    if time == TxTime::INFINITY { "inf".to_owned() } else { time.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SCREEN: Screen = Screen { width: Some(80) };
+
+    fn fact(value: Json, from: i64, to: i64) -> Fact {
+        let (valid_from, valid_to) = (ValidTime(from), ValidTime(to));
+        Fact { value: value.into(), valid_from, valid_to, tx: TxTime(1) }
+    }
+
+    #[test]
+    fn infinity_is_short() {
+        assert_eq!(span(ValidTime(0), ValidTime::INFINITY), "1970-01-01T00:00:00Z .. inf");
+        assert_eq!(tx_time(TxTime::INFINITY), "inf");
+    }
+
+    #[test]
+    fn a_history_fits_80_columns() {
+        let rectangle = Rectangle {
+            valid_from: ValidTime(1_700_000_000_123_456),
+            valid_to: ValidTime(1_800_000_000_123_456),
+            tx_from: TxTime(1_700_000_000_123_456),
+            tx_to: TxTime::INFINITY,
+            value: Some(json!({"role": "lead", "why": "a longer story than one line"}).into()),
+            tx: TxTime(7),
+            note: Some(json!({"author": "Ada", "subject": "the agent heard \u{1b}[2J wrong"})),
+        };
+        let text = show(Answer::Rectangles(vec![rectangle]), SCREEN);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("2023-11-14T22:13:20.123456Z"), "{text}");
+        assert!(text.contains("# author: Ada"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_timeline_is_a_line_each() {
+        let facts = vec![fact(json!("a"), 0, 1_000_000), fact(json!(2), 1_000_000, i64::MAX)];
+        let text = show(Answer::Segments(facts), SCREEN);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(lines[3].contains("1970-01-01T00:00:01Z") && lines[3].contains("inf"), "{text}");
+    }
+}

@@ -1,0 +1,62 @@
+//! From a write, as it is asked for, to the call it means.
+
+use crate::error::{Error, Result};
+use crate::exec::request::{Partition, Write};
+use llmdb::{Db, Key, PartitionId, ValidTime, WriteTx};
+
+/// Adds a write to a transaction, in a partition that is known by now.
+///
+/// | | neither time | `valid_from` | `valid_to` | both |
+/// |---|---|---|---|---|
+/// | put | `put` | `put_at` | `put_until` | `put_range` |
+/// | end | `end` | `end_at` | | |
+/// | deletion | `delete` | `delete_range`, to infinity | `delete_until` | `delete_range` |
+///
+/// # Errors
+/// Those of the calls.
+pub fn apply(tx: &mut WriteTx<'_>, partition: PartitionId, write: Write) -> Result<()> {
+    use crate::exec::request::What::{Deletion, End, Value};
+    let Write { target, what, valid_from, valid_to, note } = write;
+    let key = Key::new(partition, target.key);
+    match (what, valid_from, valid_to) {
+        (Value(value), None, None) => tx.put(key, value),
+        (Value(value), Some(from), None) => tx.put_at(key, value, from),
+        (Value(value), None, Some(to)) => tx.put_until(key, value, to),
+        (Value(value), Some(from), Some(to)) => tx.put_range(key, value, from, to),
+        (End, None, _) => tx.end(key),
+        (End, Some(from), _) => tx.end_at(key, from),
+        (Deletion, None, None) => tx.delete(key),
+        (Deletion, Some(from), None) => tx.delete_range(key, from, ValidTime::INFINITY),
+        (Deletion, None, Some(to)) => tx.delete_until(key, to),
+        (Deletion, Some(from), Some(to)) => tx.delete_range(key, from, to),
+    }?;
+    if let Some(note) = note {
+        tx.note(note)?;
+    }
+    Ok(())
+}
+
+/// The number of a partition that is written to: a name gets one at its first use.
+///
+/// # Errors
+/// Those of recording the name.
+pub fn partition_to_write(db: &Db, partition: &Partition) -> Result<PartitionId> {
+    match partition {
+        Partition::Id(id) => Ok(*id),
+        Partition::Name(name) => Ok(db.partition(name)?),
+    }
+}
+
+/// The number of a partition that is read.
+///
+/// # Errors
+/// [`Error::NoPartition`] for a name that was never used.
+pub fn partition_to_read(db: &Db, partition: &Partition) -> Result<PartitionId> {
+    match partition {
+        Partition::Id(id) => Ok(*id),
+        Partition::Name(name) => {
+            let known = db.partitions()?.into_iter().find(|(known, _)| known == name);
+            known.map(|(_, id)| id).ok_or_else(|| Error::NoPartition { name: name.clone() })
+        }
+    }
+}
