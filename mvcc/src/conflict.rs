@@ -83,11 +83,28 @@ impl Recent {
         if footprint.is_empty() {
             return None;
         }
+        self.first_missed(since, |batch| footprint.is_touched_by(batch))
+    }
+
+    /// The commit after `since` that writes a key that a sorted batch writes too, if any.
+    pub(crate) fn overlap(&self, writes: &Batch, since: u64) -> Option<u64> {
+        if writes.is_empty() {
+            return None;
+        }
+        // The shorter of the two is looked up in the longer.
+        self.first_missed(since, |batch| {
+            let (few, many) =
+                if writes.len() < batch.len() { (writes, batch) } else { (batch, writes) };
+            few.iter().any(|write| many.touches_key(write.tree, write.key))
+        })
+    }
+
+    fn first_missed(&self, since: u64, is_conflict: impl Fn(&Batch) -> bool) -> Option<u64> {
         if since < self.forgotten {
             return Some(self.forgotten);
         }
         let missed = self.commits.iter().rev().take_while(|(seq, _)| *seq > since);
-        missed.filter(|(_, batch)| footprint.is_touched_by(batch)).map(|(seq, _)| *seq).last()
+        missed.filter(|(_, batch)| is_conflict(batch)).map(|(seq, _)| *seq).last()
     }
 }
 

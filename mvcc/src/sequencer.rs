@@ -17,7 +17,7 @@ use crate::engine::Shared;
 use crate::publish::{Published, State, States};
 use crate::record::{HEADER, Record};
 use crate::transaction::{Committed, Intent, WriteTx};
-use crate::{Durability, Error, Result};
+use crate::{Durability, Error, Isolation, Result};
 use llmdb_storage::{Batch, CommitMark, Sealed, TreeId, Version, Writer};
 use llmdb_wal::{Log, LogConfig, Lsn};
 use std::collections::VecDeque;
@@ -225,17 +225,17 @@ impl Shared {
         durability: Durability,
     ) -> Result<Committed, I::Error> {
         self.hold_back_writers()?;
+        batch.sort();
         let mut sequencer = self.sequencer.lock();
         sequencer.check_writable()?;
         let since = tx.snapshot.seq();
-        for footprint in [&tx.reads, &tx.declared] {
-            let checked = match std::ptr::eq(footprint, &tx.declared) {
-                true => tx.isolation == crate::Isolation::Snapshot,
-                false => true,
-            };
-            if let Some(seq) = sequencer.recent.conflict(footprint, since).filter(|_| checked) {
-                return Err(Error::Conflict { seq }.into());
-            }
+        let conflict = match tx.isolation {
+            Isolation::Serializable => sequencer.recent.conflict(&tx.reads, since),
+            Isolation::Snapshot => (sequencer.recent.conflict(&tx.declared, since))
+                .or_else(|| sequencer.recent.overlap(&batch, since)),
+        };
+        if let Some(seq) = conflict {
+            return Err(Error::Conflict { seq }.into());
         }
         let last_mark = sequencer.mark;
         let mark = intent.resolve(last_mark, &sequencer.writer.reader(), &mut batch)?;

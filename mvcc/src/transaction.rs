@@ -14,7 +14,9 @@ pub struct WriteTx<'e> {
     pub(crate) shared: &'e Shared,
     pub(crate) snapshot: Snapshot<'e>,
     pub(crate) isolation: Isolation,
-    writes: BTreeMap<(TreeId, Vec<u8>), Option<Vec<u8>>>,
+    writes: Batch,
+    /// Where in `writes` each key was written last; made when own writes are first read.
+    own: Option<BTreeMap<(TreeId, Vec<u8>), usize>>,
     pub(crate) reads: Footprint,
     /// Keys that the transaction will write, where a layer above resolves them at the commit.
     pub(crate) declared: Footprint,
@@ -78,7 +80,8 @@ impl<'e> WriteTx<'e> {
             shared,
             snapshot,
             isolation,
-            writes: BTreeMap::new(),
+            writes: Batch::new(),
+            own: None,
             reads: Footprint::default(),
             declared: Footprint::default(),
             broken: None,
@@ -95,8 +98,8 @@ impl<'e> WriteTx<'e> {
     /// # Errors
     /// Damage on the way; the transaction can then only be rolled back.
     pub fn get(&mut self, tree: TreeId, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        if let Some(own) = self.writes.get(&(tree, key.to_vec())) {
-            return Ok(own.clone());
+        if let Some(i) = self.own_writes().get(&(tree, key.to_vec())).copied() {
+            return Ok(self.writes.get(i).value.map(<[u8]>::to_vec));
         }
         self.note_read(tree, key);
         let read = self.snapshot.get(tree, key).map(|value| value.map(|value| value.into_vec()));
@@ -118,10 +121,11 @@ impl<'e> WriteTx<'e> {
         let read = self.read_range(tree, from, to);
         let mut entries = self.keep_whole(read)?;
         let below = |key: &[u8]| to.is_none_or(|to| key < to);
-        let own = self.writes.range((tree, from.to_vec())..);
-        for ((_, key), value) in own.take_while(|((t, key), _)| *t == tree && below(key)) {
-            match value {
-                Some(value) => entries.insert(key.clone(), value.clone()),
+        self.own_writes();
+        let own = self.own.iter().flat_map(|own| own.range((tree, from.to_vec())..));
+        for ((_, key), i) in own.take_while(|((t, key), _)| *t == tree && below(key)) {
+            match self.writes.get(*i).value {
+                Some(value) => entries.insert(key.clone(), value.to_vec()),
                 None => entries.remove(key),
             };
         }
@@ -163,7 +167,8 @@ impl<'e> WriteTx<'e> {
     /// A key or value out of limits. The transaction goes on.
     pub fn put(&mut self, tree: TreeId, key: &[u8], value: &[u8]) -> Result<()> {
         self.shared.pager.check_sizes(key, value)?;
-        self.writes.insert((tree, key.to_vec()), Some(value.to_vec()));
+        self.writes.put(tree, key, value);
+        self.wrote(tree, key);
         Ok(())
     }
 
@@ -173,8 +178,25 @@ impl<'e> WriteTx<'e> {
     /// A key out of limits. The transaction goes on.
     pub fn delete(&mut self, tree: TreeId, key: &[u8]) -> Result<()> {
         self.shared.pager.check_sizes(key, &[])?;
-        self.writes.insert((tree, key.to_vec()), None);
+        self.writes.delete(tree, key);
+        self.wrote(tree, key);
         Ok(())
+    }
+
+    /// Keeps the index of own writes up to date, where there is one.
+    fn wrote(&mut self, tree: TreeId, key: &[u8]) {
+        let i = self.writes.len() - 1;
+        if let Some(own) = &mut self.own {
+            own.insert((tree, key.to_vec()), i);
+        }
+    }
+
+    fn own_writes(&mut self) -> &BTreeMap<(TreeId, Vec<u8>), usize> {
+        let writes = &self.writes;
+        self.own.get_or_insert_with(|| {
+            let places = writes.iter().enumerate();
+            places.map(|(i, write)| ((write.tree, write.key.to_vec()), i)).collect()
+        })
     }
 
     /// Remembers that the transaction rests on what is, or is not, under `key`.
@@ -217,16 +239,7 @@ impl<'e> WriteTx<'e> {
         if let Some(cause) = self.broken.clone() {
             return Err(Error::Broken { cause }.into());
         }
-        let mut batch = Batch::new();
-        for ((tree, key), value) in std::mem::take(&mut self.writes) {
-            match value {
-                Some(value) => batch.put(tree, &key, &value),
-                None => batch.delete(tree, &key),
-            }
-            if self.isolation == Isolation::Snapshot {
-                self.declared.key(tree, &key);
-            }
-        }
+        let batch = std::mem::take(&mut self.writes);
         self.shared.commit(&self, batch, intent, durability)
     }
 

@@ -9,18 +9,48 @@
 //! makes replay the same code path as a commit.
 
 use crate::{Error, Result, TreeId};
+use std::cmp::Ordering;
 use std::fmt;
 
 const HEADER: usize = 12;
 const ABSENT: u32 = u32::MAX;
 
 /// The resolved writes of one commit.
-#[derive(Default, Clone)]
+#[derive(Clone)]
 pub struct Batch {
     bytes: Vec<u8>,
-    /// Where each write starts in `bytes`; in (tree, key) order once sorted.
-    starts: Vec<usize>,
+    /// Where each write is; in (tree, key) order, one a key, while `sorted`.
+    places: Vec<Place>,
     sorted: bool,
+}
+
+/// Where a write starts, with what orders most writes without a look at their keys.
+#[derive(Clone, Copy)]
+struct Place {
+    tree: TreeId,
+    /// The first eight bytes of the key, padded with zeros, as a number that orders as they do.
+    head: u64,
+    start: usize,
+}
+
+impl Place {
+    fn new(tree: TreeId, key: &[u8], start: usize) -> Self {
+        let head = match key.first_chunk::<8>() {
+            Some(head) => u64::from_be_bytes(*head),
+            None => {
+                let mut head = [0; 8];
+                head[..key.len()].copy_from_slice(key);
+                u64::from_be_bytes(head)
+            }
+        };
+        Place { tree, head, start }
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch { bytes: Vec::new(), places: Vec::new(), sorted: true }
+    }
 }
 
 /// One resolved write: `value` is `None` where the key is absent afterwards.
@@ -43,7 +73,7 @@ impl fmt::Debug for Write<'_> {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Batch({} writes, {} bytes)", self.starts.len(), self.bytes.len())
+        write!(f, "Batch({} writes, {} bytes)", self.places.len(), self.bytes.len())
     }
 }
 
@@ -64,10 +94,12 @@ impl Batch {
     }
 
     fn push(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>) {
-        self.sorted = false;
-        self.starts.push(self.bytes.len());
+        let place = Place::new(tree, key, self.bytes.len());
+        // Writes that come in order need no sorting.
+        self.sorted = self.sorted
+            && (self.places.last()).is_none_or(|last| self.order_of(last, &place, key).is_lt());
+        self.places.push(place);
         let value_len = value.map_or(ABSENT, |v| v.len() as u32);
-        self.bytes.reserve(HEADER + key.len() + value.map_or(0, <[u8]>::len));
         self.bytes.extend_from_slice(&tree.0.to_le_bytes());
         self.bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(&value_len.to_le_bytes());
@@ -75,14 +107,19 @@ impl Batch {
         self.bytes.extend_from_slice(value.unwrap_or_default());
     }
 
+    /// How the write at `a` orders against one of `b`'s place with `key`.
+    fn order_of(&self, a: &Place, b: &Place, key: &[u8]) -> Ordering {
+        (a.tree, a.head).cmp(&(b.tree, b.head)).then_with(|| self.key_at(a.start).cmp(key))
+    }
+
     /// How many writes there are.
     pub fn len(&self) -> usize {
-        self.starts.len()
+        self.places.len()
     }
 
     /// Whether nothing is written.
     pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+        self.places.is_empty()
     }
 
     /// The bytes that the log carries.
@@ -95,58 +132,51 @@ impl Batch {
         if self.sorted {
             return;
         }
-        let mut starts = std::mem::take(&mut self.starts);
-        starts.sort_by(|&a, &b| {
-            let (a, b) = (self.write_at(a), self.write_at(b));
-            (a.tree, a.key).cmp(&(b.tree, b.key))
-        });
+        let mut places = std::mem::take(&mut self.places);
+        places.sort_by(|a, b| self.order_of(a, b, self.key_at(b.start)));
         // The sort is stable: the last of equal keys is the one written last.
-        let mut kept: Vec<usize> = Vec::with_capacity(starts.len());
-        for start in starts {
-            let write = self.write_at(start);
-            match kept.last() {
-                Some(&last) if self.write_at(last).same_place(&write) => {
-                    *kept.last_mut().expect("matched as present") = start;
+        let mut kept: Vec<Place> = Vec::with_capacity(places.len());
+        for place in places {
+            match kept.last_mut() {
+                Some(last) if self.order_of(last, &place, self.key_at(place.start)).is_eq() => {
+                    *last = place;
                 }
-                _ => kept.push(start),
+                _ => kept.push(place),
             }
         }
-        self.starts = kept;
+        self.places = kept;
         self.sorted = true;
     }
 
     /// The writes; in (tree, key) order, one a key, after [`Batch::sort`].
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Write<'_>> {
-        self.starts.iter().map(|&start| self.write_at(start))
+        self.places.iter().map(|place| self.write_at(place.start))
     }
 
     /// The `i`-th write of [`Batch::iter`].
     pub fn get(&self, i: usize) -> Write<'_> {
-        self.write_at(self.starts[i])
+        self.write_at(self.places[i].start)
     }
 
     /// Whether a sorted batch writes any key of `tree` in `from..to` (`None`: no upper end).
     pub fn touches(&self, tree: TreeId, from: &[u8], to: Option<&[u8]>) -> bool {
-        debug_assert!(self.sorted, "a batch is searched only once it is sorted");
-        let at = self.starts.partition_point(|&start| {
-            let write = self.write_at(start);
-            (write.tree, write.key) < (tree, from)
-        });
-        self.starts.get(at).is_some_and(|&start| {
-            let write = self.write_at(start);
-            write.tree == tree && to.is_none_or(|to| write.key < to)
+        let at = self.first_at_least(tree, from);
+        self.places.get(at).is_some_and(|place| {
+            place.tree == tree && to.is_none_or(|to| self.key_at(place.start) < to)
         })
     }
 
     /// Whether a sorted batch writes `key` of `tree`.
     pub fn touches_key(&self, tree: TreeId, key: &[u8]) -> bool {
-        debug_assert!(self.sorted, "a batch is searched only once it is sorted");
-        self.starts
-            .binary_search_by(|&start| {
-                let write = self.write_at(start);
-                (write.tree, write.key).cmp(&(tree, key))
-            })
-            .is_ok()
+        let at = self.first_at_least(tree, key);
+        (self.places.get(at))
+            .is_some_and(|place| place.tree == tree && self.key_at(place.start) == key)
+    }
+
+    fn first_at_least(&self, tree: TreeId, key: &[u8]) -> usize {
+        assert!(self.sorted, "a batch is searched only once it is sorted");
+        let wanted = Place::new(tree, key, 0);
+        self.places.partition_point(|place| self.order_of(place, &wanted, key).is_lt())
     }
 
     /// Reads the bytes of a log record back. They are untrusted: lengths are checked.
@@ -154,7 +184,7 @@ impl Batch {
     /// # Errors
     /// [`Error::BadBatch`] with the offset of the first write that does not fit.
     pub fn decode(bytes: Vec<u8>) -> Result<Self> {
-        let mut starts = Vec::new();
+        let mut places = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
             let bad = Error::BadBatch { offset: at };
@@ -167,13 +197,19 @@ impl Batch {
             let end = key_len.checked_add(value_len).and_then(|n| n.checked_add(at + HEADER));
             match end {
                 Some(end) if end <= bytes.len() => {
-                    starts.push(at);
+                    let key = &bytes[at + HEADER..at + HEADER + key_len];
+                    places.push(Place::new(TreeId(u32_at(header, 0)), key, at));
                     at = end;
                 }
                 _ => return Err(bad),
             }
         }
-        Ok(Self { bytes, starts, sorted: false })
+        Ok(Self { bytes, places, sorted: false })
+    }
+
+    fn key_at(&self, start: usize) -> &[u8] {
+        let key_len = u32_at(&self.bytes, start + 4) as usize;
+        &self.bytes[start + HEADER..start + HEADER + key_len]
     }
 
     fn write_at(&self, start: usize) -> Write<'_> {
@@ -185,12 +221,6 @@ impl Batch {
             len => Some(&body[key_len..key_len + len as usize]),
         };
         Write { tree: TreeId(u32_at(header, 0)), key: &body[..key_len], value }
-    }
-}
-
-impl Write<'_> {
-    fn same_place(&self, other: &Write<'_>) -> bool {
-        self.tree == other.tree && self.key == other.key
     }
 }
 
