@@ -287,8 +287,6 @@ fn recover(disk: &mut MemVfs, model: &mut Model, recorded: bool, seed: u64) -> L
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn any_life_with_any_crashes_keeps_what_was_acknowledged(
         ops in prop::collection::vec(op(), 1..80),

@@ -179,8 +179,6 @@ fn files_of_others_are_left_alone() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn damage_anywhere_never_makes_up_a_commit(
         lens in prop::collection::vec(0..4000_usize, 1..20),
