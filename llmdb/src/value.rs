@@ -53,9 +53,7 @@ impl Value {
     /// # Errors
     /// [`Error::BadValue`] where `value` does not serialize.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
-        let bytes = rmp_serde::to_vec_named(value);
-        let refused = |error: rmp_serde::encode::Error| Error::BadValue { why: error.to_string() };
-        bytes.map(Self::MessagePack).map_err(refused)
+        messagepack::encode(value).map(Self::MessagePack)
     }
 
     /// The value as a `T`. JSON and MessagePack are deserialized; raw bytes make strings (where

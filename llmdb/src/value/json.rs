@@ -11,7 +11,7 @@ const DEPTH_MAX: usize = 126;
 
 /// The key by which `serde_json` hands numbers of any size from its parser to its values. An
 /// object that starts with it would be read back as a number.
-const NUMBER_KEY: &str = "$serde_json::private::Number";
+pub(super) const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// Refuses what would not be read back as it is.
 pub(super) fn check(json: &Value) -> Result<()> {

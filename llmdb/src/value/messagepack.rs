@@ -1,9 +1,90 @@
-//! MessagePack shown as JSON.
+//! MessagePack: typed values in it, and how it looks as JSON.
 
-use super::json;
+use super::json::{self, NUMBER_KEY};
+use crate::{Error, Result as FacadeResult};
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
+
+/// How a number of a JSON value begins where it is part of a typed value: `serde_json` hands it to
+/// other formats as a map of one entry, so that it may have any size.
+fn number_prefix() -> [u8; 2 + NUMBER_KEY.len()] {
+    let mut prefix = [0; 2 + NUMBER_KEY.len()];
+    prefix[0] = 0x81; // a map of one entry
+    prefix[1] = 0xa0 | NUMBER_KEY.len() as u8; // a short string
+    prefix[2..].copy_from_slice(NUMBER_KEY.as_bytes());
+    prefix
+}
+
+/// A typed value, with named fields.
+pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> FacadeResult<Vec<u8>> {
+    let bytes = rmp_serde::to_vec_named(value);
+    let bytes = bytes.map_err(|error| Error::BadValue { why: error.to_string() })?;
+    let prefix = number_prefix();
+    if bytes.windows(prefix.len()).any(|window| window == prefix) {
+        return Ok(with_plain_numbers(&bytes, &prefix));
+    }
+    Ok(bytes)
+}
+
+/// The same document with the numbers of JSON values as plain numbers, where those say the same.
+///
+/// Containers count their elements and not their bytes, so elements can be replaced one by one.
+fn with_plain_numbers(bytes: &[u8], prefix: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        if let Some(text) = rest.strip_prefix(prefix)
+            && let Some(number) = text.get(..element_len(text)).and_then(plain_number)
+        {
+            out.extend_from_slice(&number);
+            rest = &text[element_len(text)..];
+        } else {
+            let (element, behind) = rest.split_at(element_len(rest).min(rest.len()));
+            out.extend_from_slice(element);
+            rest = behind;
+        }
+    }
+    out
+}
+
+/// The number that a string element spells, unless it takes JSON to say it exactly.
+fn plain_number(text: &[u8]) -> Option<Vec<u8>> {
+    let text: &str = rmp_serde::from_slice(text).ok()?;
+    if let Ok(unsigned) = text.parse::<u64>() {
+        return rmp_serde::to_vec(&unsigned).ok();
+    }
+    if let Ok(signed) = text.parse::<i64>() {
+        return rmp_serde::to_vec(&signed).ok();
+    }
+    let float = text.parse::<f64>().ok()?;
+    let exact = Number::from_f64(float).is_some_and(|number| number.to_string() == text);
+    if exact { rmp_serde::to_vec(&float).ok() } else { None }
+}
+
+/// How many bytes the first element of `bytes` has, without the elements that it contains.
+fn element_len(bytes: &[u8]) -> usize {
+    let be = |from: usize, len: usize| {
+        let digits = bytes.get(from..from + len).unwrap_or_default();
+        digits.iter().fold(0, |number, &byte| number << 8 | usize::from(byte))
+    };
+    match bytes[0] {
+        0xa0..=0xbf => 1 + usize::from(bytes[0] & 0x1f),
+        0xc4 | 0xd9 => 2 + be(1, 1),
+        0xc5 | 0xda => 3 + be(1, 2),
+        0xc6 | 0xdb => 5 + be(1, 4),
+        0xc7 => 3 + be(1, 1),
+        0xc8 => 4 + be(1, 2),
+        0xc9 => 6 + be(1, 4),
+        0xcc | 0xd0 => 2,
+        0xcd | 0xd1 | 0xdc | 0xde => 3,
+        0xca | 0xce | 0xd2 | 0xdd | 0xdf => 5,
+        0xcb | 0xcf | 0xd3 => 9,
+        0xd4..=0xd8 => 2 + (1 << (bytes[0] - 0xd4)),
+        _ => 1,
+    }
+}
 
 /// The document as JSON; bytes that are no MessagePack as bytes.
 pub(super) fn to_json(bytes: &[u8]) -> Value {
@@ -93,6 +174,11 @@ impl<'de> Visitor<'de> for ShownVisitor {
                 other => other.to_string(),
             };
             object.insert(key, value);
+        }
+        if let (1, Some(Value::String(digits))) = (object.len(), object.get(NUMBER_KEY))
+            && let Ok(number) = digits.parse::<Number>()
+        {
+            return Ok(Value::Number(number));
         }
         Ok(Value::Object(object))
     }

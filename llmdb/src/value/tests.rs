@@ -1,1 +1,196 @@
 use super::*;
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::json;
+
+fn round_trip(json: &serde_json::Value) -> serde_json::Value {
+    let stored = Value::from(json.clone()).encode().unwrap();
+    match Value::decode(&stored).unwrap() {
+        Value::Json(read) => read,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn parse(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn numbers_of_any_size_come_back_digit_by_digit() {
+    let numbers = [
+        "0",
+        "-0",
+        "9007199254740993",
+        "18446744073709551616",
+        "-170141183460469231731687303715884105729",
+        "123456789012345678901234567890.123456789012345678901234567890",
+        "1.0",
+        "1e+400",
+        "0.1",
+    ];
+    for number in numbers {
+        assert_eq!(round_trip(&parse(number)).to_string(), number);
+    }
+}
+
+#[test]
+fn objects_keep_their_order() {
+    let text = r#"{"z":1,"a":{"y":2,"b":[3,{"x":null,"c":true}]}}"#;
+    assert_eq!(round_trip(&parse(text)).to_string(), text);
+}
+
+#[test]
+fn what_json_would_not_give_back_is_refused() {
+    let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+    assert_eq!(round_trip(&nested(126)), nested(126));
+    assert!(matches!(Value::from(nested(127)).encode(), Err(Error::BadValue { .. })));
+    assert!(encode_note(&nested(127)).is_err());
+    let reserved = json!({ json::NUMBER_KEY: "12" });
+    assert!(matches!(Value::from(reserved).encode(), Err(Error::BadValue { .. })));
+}
+
+#[test]
+fn the_tag_is_the_first_byte() {
+    assert_eq!(Value::from(&b"ab"[..]).encode().unwrap(), b"\0ab");
+    assert_eq!(Value::from(json!({"a": 1})).encode().unwrap(), b"\x01{\"a\":1}");
+    assert_eq!(Value::of(&7).unwrap().encode().unwrap(), b"\x02\x07");
+}
+
+#[test]
+fn tags_of_later_versions_and_damage_are_told_apart() {
+    let later = Value::decode(b"\x03abc");
+    assert!(matches!(later, Err(Error::UnsupportedValue { tag: 3 })), "{later:?}");
+    for damaged in [&b""[..], b"\x01", b"\x01{", b"\x01\xFF"] {
+        assert!(matches!(Value::decode(damaged), Err(Error::Corrupt { .. })));
+    }
+}
+
+#[test]
+fn values_beyond_the_limit_are_refused_by_their_length_alone() {
+    let long = Value::Raw(vec![0; VALUE_BYTES_MAX + 1]);
+    let refused = long.encode();
+    let Err(Error::ValueTooLong { bytes, bytes_max }) = refused else { panic!("{refused:?}") };
+    assert_eq!((bytes, bytes_max), (VALUE_BYTES_MAX + 1, VALUE_BYTES_MAX));
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Analysis {
+    rating: String,
+    score: Option<f64>,
+    tags: Vec<(u8, i64)>,
+}
+
+fn analysis() -> Analysis {
+    Analysis { rating: "buy".into(), score: Some(0.1), tags: vec![(1, -1), (2, i64::MIN)] }
+}
+
+#[test]
+fn typed_values_come_back_from_messagepack_and_from_json() {
+    let typed = Value::of(&analysis()).unwrap();
+    assert_eq!(typed.to::<Analysis>().unwrap(), analysis());
+    let json = Value::Json(typed.to_json());
+    assert_eq!(json.to::<Analysis>().unwrap(), analysis());
+    let mismatch = json.to::<u64>();
+    assert!(matches!(mismatch, Err(Error::ValueMismatch { .. })), "{mismatch:?}");
+    assert!(Value::of(&"text").unwrap().to::<Analysis>().is_err());
+}
+
+#[test]
+fn json_within_typed_values_becomes_plain_numbers_where_those_say_the_same() {
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Outer {
+        any: serde_json::Value,
+        after: String,
+    }
+    let any = parse(r#"{"n": 3, "m": [-4, 0.5, 18446744073709551616], "s": "\u0001"}"#);
+    let outer = Outer { any: any.clone(), after: "end".into() };
+    let value = Value::of(&outer).unwrap();
+    assert_eq!(value.to::<Outer>().unwrap(), outer);
+    assert_eq!(value.to_json(), json!({"any": any, "after": "end"}));
+    assert_eq!(Value::of(&json!([3, -4])).unwrap().to::<Vec<i64>>().unwrap(), [3, -4]);
+    assert_eq!(Value::of(&json!(0.5)).unwrap(), Value::of(&0.5).unwrap());
+}
+
+#[test]
+fn raw_bytes_make_text_and_byte_sequences() {
+    let raw = Value::from(&b"ab"[..]);
+    assert_eq!(raw.to::<String>().unwrap(), "ab");
+    assert_eq!(raw.to::<Vec<u8>>().unwrap(), b"ab");
+    assert_eq!(raw.to::<Option<[u8; 2]>>().unwrap(), Some(*b"ab"));
+    assert!(raw.to::<[u8; 3]>().is_err());
+    assert!(raw.to::<u64>().is_err());
+    assert!(Value::from(&b"\xFF"[..]).to::<String>().is_err());
+}
+
+#[test]
+fn everything_has_a_form_in_json() {
+    assert_eq!(Value::from(&b"\x00\xFF"[..]).to_json(), json!({"$base64": "AP8="}));
+    let odd = [
+        (&b"\x81\x01\xa1a"[..], json!({"1": "a"})),
+        (b"\xc4\x02\x00\xFF", json!({"$base64": "AP8="})),
+        (b"\xcb\x7f\xf8\0\0\0\0\0\0", json!("NaN")),
+        (b"\xc0", json!(null)),
+        (b"\xc1", json!({"$base64": "wQ=="})),
+        (b"\xdd\xFF\xFF\xFF\xFF", json!({"$base64": "3f////8="})),
+    ];
+    for (bytes, shown) in odd {
+        assert_eq!(Value::MessagePack(bytes.to_vec()).to_json(), shown);
+    }
+}
+
+#[test]
+fn debug_shows_no_contents() {
+    for value in [Value::from(json!("secret")), Value::from(&b"secret"[..])] {
+        assert!(!format!("{value:?}").contains("secret"));
+    }
+}
+
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let number = prop_oneof![
+        any::<i64>().prop_map(serde_json::Value::from),
+        any::<u64>().prop_map(serde_json::Value::from),
+        any::<f64>().prop_map(serde_json::Value::from),
+        "-?[1-9][0-9]{0,40}(\\.[0-9]{1,40})?".prop_map(|text| parse(&text)),
+    ];
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(serde_json::Value::from),
+        number,
+        any::<String>().prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),
+            proptest::collection::vec((any::<String>(), inner), 0..6)
+                .prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_comes_back_equal(json in any_json()) {
+        let read = round_trip(&json);
+        prop_assert_eq!(&read, &json);
+        prop_assert_eq!(read.to_string(), json.to_string());
+        let typed = Value::of(&json).unwrap();
+        prop_assert_eq!(typed.to::<serde_json::Value>().unwrap(), json.clone());
+        prop_assert_eq!(typed.to_json(), json);
+    }
+
+    #[test]
+    fn any_bytes_come_back_equal(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let value = Value::from(bytes);
+        prop_assert_eq!(Value::decode(&value.clone().encode().unwrap()).unwrap(), value);
+    }
+
+    #[test]
+    fn hostile_bytes_give_an_error_and_never_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let _ = Value::decode(&bytes);
+        let hostile = Value::MessagePack(bytes.clone());
+        let _ = (hostile.to_json(), hostile.to::<Analysis>().is_ok());
+        let _ = Value::Raw(bytes).to::<String>().is_ok();
+    }
+}

@@ -1,0 +1,7 @@
+//! The database as its users see it: on its own storage engine, in memory and on a disk.
+#![allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
+
+mod compare;
+mod examples;
+mod model;
+mod support;
