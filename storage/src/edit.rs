@@ -165,11 +165,7 @@ impl<'w> Edit<'w> {
         let (page, frame) = self.writer.alloc_page()?;
         // SAFETY: the new frame is this writer's alone; see `alloc_page`.
         let new = unsafe { self.pager.frames.bytes_mut(frame) };
-        // SAFETY: as in `node`; the two frames differ.
-        let old = match level.frame {
-            Some(frame) => unsafe { self.pager.frames.bytes(frame) },
-            None => unsafe { self.pager.file_bytes(level.page.id, 1)? },
-        };
+        let old = self.bytes_of(&level);
         new.copy_from_slice(old);
         let born = page::born(old);
         self.writer.identify(new, page);

@@ -73,6 +73,9 @@ mod node;
 mod page;
 mod pager;
 mod reader;
+// Runs that a transaction takes before its commit are for values streamed into the file, which
+// come later; they are modelled and tested with the rest.
+#[allow(dead_code, unused_imports, reason = "reservations and their accounting await streaming")]
 mod space;
 mod space_pages;
 mod split;

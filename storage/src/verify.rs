@@ -192,8 +192,11 @@ impl Walk<'_> {
             }
             match Extents::decode(cell.body, id, self.writer.pager.page_size) {
                 Ok(extents) => {
-                    let parts = extents.parts.iter();
-                    if parts.map(|part| self.reach(part.0, part.1)).all(|new| new) {
+                    let mut all_new = true;
+                    for &(page, pages) in &extents.parts {
+                        all_new &= self.reach(page, pages);
+                    }
+                    if all_new {
                         self.writer.pager.table.clear_verified(extents.parts[0].0);
                         if let Err(error) = reader.value(cell, id) {
                             self.problem(extents.parts[0].0, error.to_string());

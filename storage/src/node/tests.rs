@@ -12,9 +12,8 @@ fn leaf(prefix: &[u8]) -> Vec<u8> {
 
 fn put(page: &mut [u8], key: &[u8], value: &[u8]) -> bool {
     let prefix_len = page::prefix_len(page) as usize;
-    match Node::new(page).search(key) {
-        Ok(i) => NodeMut::new(page).remove(i),
-        Err(_) => {}
+    if let Ok(i) = Node::new(page).search(key) {
+        NodeMut::new(page).remove(i);
     }
     let i = Node::new(page).search(key).unwrap_err();
     NodeMut::new(page).insert(i, [&key[prefix_len..], &[]], value, false)
