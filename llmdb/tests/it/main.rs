@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 mod compare;
+mod concurrency;
 mod examples;
+mod limits;
 mod model;
+mod opening;
 mod support;

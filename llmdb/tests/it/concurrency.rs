@@ -1,0 +1,236 @@
+//! Transactions side by side: nothing is lost, and only what the isolation allows goes through.
+
+use crate::support::{P, assert_clean, fresh, open, v};
+use llmdb::vfs::MemVfs;
+use llmdb::{Db, Durability, Error, Isolation, Result, TxTime, Value};
+use std::collections::BTreeSet;
+use std::thread;
+
+const THREADS: u64 = 4;
+
+fn count(db: &Db, key: &str) -> u64 {
+    db.get_as::<u64>(key).unwrap().unwrap_or(0)
+}
+
+fn increment(db: &Db, key: &str) -> Result<Option<TxTime>> {
+    let committed = db.write(|tx| {
+        let count = tx.get_as::<u64>(key)?.unwrap_or(0);
+        tx.put(key, Value::of(&(count + 1))?)
+    })?;
+    Ok(committed.tx)
+}
+
+#[test]
+fn increments_of_many_threads_lose_nothing() {
+    const TIMES: u64 = 60;
+    for isolation in [Isolation::Serializable, Isolation::Snapshot] {
+        let disk = MemVfs::new();
+        let options = crate::support::options(&disk);
+        let options = options.isolation(isolation).durability(Durability::Async);
+        let db = options.open(crate::support::PATH).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let db = &db;
+                scope.spawn(move || {
+                    for i in 0..TIMES {
+                        let key = if (i + thread).is_multiple_of(3) { "rare" } else { "hot" };
+                        increment(db, key).unwrap().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(count(&db, "hot") + count(&db, "rare"), THREADS * TIMES);
+        assert_eq!(db.newest_tx(), TxTime((THREADS * TIMES) as i64), "one transaction each");
+        assert_clean(&db);
+        db.close().unwrap();
+        let db = open(&disk);
+        assert_eq!(count(&db, "hot") + count(&db, "rare"), THREADS * TIMES);
+    }
+}
+
+#[test]
+fn single_writes_never_conflict_and_each_has_its_own_time() {
+    let db = fresh();
+    let txs: BTreeSet<TxTime> = thread::scope(|scope| {
+        let writers: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let db = &db;
+                scope.spawn(move || {
+                    let txs: Vec<TxTime> = (0..40).map(|_| db.put("k", b"v").unwrap()).collect();
+                    assert!(txs.is_sorted());
+                    txs
+                })
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    assert_eq!(txs, (1..=THREADS as i64 * 40).map(TxTime).collect());
+    assert_eq!(db.get_versions("k").unwrap().len(), THREADS as usize * 40);
+}
+
+/// Two doctors are on call; each goes home if the other stays.
+fn both_go_home(isolation: Isolation) -> (Result<Option<TxTime>>, u64) {
+    let db = fresh();
+    db.put("alice", Value::of(&1u64).unwrap()).unwrap();
+    db.put("bob", Value::of(&1u64).unwrap()).unwrap();
+    let on_call = |tx: &llmdb::WriteTx<'_>| {
+        tx.get_as::<u64>("alice").unwrap().unwrap() + tx.get_as::<u64>("bob").unwrap().unwrap()
+    };
+    let mut alice = db.begin_with(isolation).unwrap();
+    let mut bob = db.begin_with(isolation).unwrap();
+    assert_eq!((on_call(&alice), on_call(&bob)), (2, 2));
+    alice.put("alice", Value::of(&0u64).unwrap()).unwrap();
+    bob.put("bob", Value::of(&0u64).unwrap()).unwrap();
+    alice.commit().unwrap().unwrap();
+    let second = bob.commit();
+    (second, count(&db, "alice") + count(&db, "bob"))
+}
+
+#[test]
+fn write_skew_is_refused_when_serializable_and_allowed_in_a_snapshot() {
+    let (second, on_call) = both_go_home(Isolation::Serializable);
+    assert!(matches!(second, Err(Error::Conflict { .. })), "{second:?}");
+    assert!(second.unwrap_err().is_retryable());
+    assert_eq!(on_call, 1);
+    let (second, on_call) = both_go_home(Isolation::Snapshot);
+    assert_eq!(second.unwrap(), Some(TxTime(4)));
+    assert_eq!(on_call, 0, "that is the anomaly");
+}
+
+#[test]
+fn of_two_that_write_one_key_the_first_to_commit_wins() {
+    for isolation in [Isolation::Serializable, Isolation::Snapshot] {
+        let db = fresh();
+        let mut first = db.begin_with(isolation).unwrap();
+        let mut second = db.begin_with(isolation).unwrap();
+        for tx in [&mut first, &mut second] {
+            assert!(tx.get("k").unwrap().is_none());
+        }
+        first.put("k", b"first").unwrap();
+        second.put("k", b"second").unwrap();
+        second.commit().unwrap().unwrap();
+        let refused = first.commit();
+        assert!(matches!(refused, Err(Error::Conflict { .. })), "{isolation:?}: {refused:?}");
+        assert_eq!(db.get_as::<String>("k").unwrap().unwrap(), "second");
+        assert_eq!(db.newest_tx(), TxTime(1), "what was refused takes no time");
+    }
+}
+
+#[test]
+fn blind_writes_conflict_in_a_snapshot_alone() {
+    for (isolation, refused) in [(Isolation::Serializable, false), (Isolation::Snapshot, true)] {
+        let db = fresh();
+        let mut tx = db.begin_with(isolation).unwrap();
+        tx.put_at("k", b"blind", v(10)).unwrap();
+        db.put_at("k", b"other", v(20)).unwrap();
+        assert_eq!(tx.commit().is_err(), refused, "{isolation:?}");
+        // The order of commits is the order of events: the end is that known at the commit.
+        if !refused {
+            let timeline = db.timeline("k", None).unwrap();
+            let ends: Vec<_> = timeline.iter().map(|fact| fact.valid_to).collect();
+            assert_eq!(ends, [v(20), v(i64::MAX)]);
+        }
+    }
+}
+
+#[test]
+fn a_key_that_appears_in_a_scanned_range_is_a_conflict() {
+    for (prefix, refused) in [("task/", true), ("note/", false)] {
+        let db = fresh();
+        let mut tx = db.begin().unwrap();
+        let found = tx.scan(P, prefix).unwrap().count();
+        tx.put("count", Value::of(&found).unwrap()).unwrap();
+        db.put("task/1", b"new").unwrap();
+        assert_eq!(tx.commit().is_err(), refused, "{prefix}");
+    }
+}
+
+#[test]
+fn an_absence_that_was_read_must_still_be_one() {
+    let db = fresh();
+    let mut tx = db.begin().unwrap();
+    assert!(tx.timeline("k", None).unwrap().is_empty());
+    tx.put("other", b"v").unwrap();
+    db.put("k", b"v").unwrap();
+    assert!(matches!(tx.commit(), Err(Error::Conflict { .. })));
+}
+
+#[test]
+fn transactions_on_different_keys_of_one_page_do_not_conflict() {
+    let db = fresh();
+    let mut one = db.begin().unwrap();
+    let mut other = db.begin().unwrap();
+    assert!(one.get("a").unwrap().is_none());
+    assert!(other.get("b").unwrap().is_none());
+    one.put("a", b"1").unwrap();
+    other.put("b", b"2").unwrap();
+    other.commit().unwrap();
+    one.commit().unwrap();
+}
+
+#[test]
+fn whatever_moves_between_accounts_a_snapshot_sees_the_same_sum() {
+    const ACCOUNTS: u64 = 8;
+    let db = fresh();
+    let name = |i: u64| format!("account/{i}");
+    db.write(|tx| (0..ACCOUNTS).try_for_each(|i| tx.put(name(i), Value::of(&100i64)?))).unwrap();
+    let sum = |rows: llmdb::Scan<'_>| -> i64 {
+        rows.map(|row| row.unwrap().fact.value.to::<i64>().unwrap()).sum()
+    };
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            let db = &db;
+            scope.spawn(move || {
+                for i in 0..60u64 {
+                    let (from, to) = (i % ACCOUNTS, (i * 3 + thread + 1) % ACCOUNTS);
+                    if from == to {
+                        continue;
+                    }
+                    db.write(|tx| {
+                        let (a, b) = (name(from), name(to));
+                        let have = tx.get_as::<i64>(&a)?.unwrap();
+                        let other = tx.get_as::<i64>(&b)?.unwrap();
+                        tx.put(&a, Value::of(&(have - 7))?)?;
+                        tx.put(&b, Value::of(&(other + 7))?)
+                    })
+                    .unwrap();
+                }
+            });
+        }
+        for _ in 0..60 {
+            let read = db.read();
+            assert_eq!(sum(read.scan(P, "account/").unwrap()), 800);
+            let past = read.as_of_transaction(TxTime(read.newest_tx().0 / 2 + 1));
+            assert_eq!(sum(past.scan(P, "account/").unwrap()), 800);
+        }
+        db.checkpoint().unwrap();
+    });
+    assert_eq!(sum(db.scan(P, "account/").unwrap()), 800);
+    assert_clean(&db);
+}
+
+#[test]
+fn a_snapshot_held_while_others_write_and_checkpoint_does_not_change() {
+    let db = fresh();
+    for i in 0..200u32 {
+        db.put(format!("k{i:03}"), &i.to_le_bytes()).unwrap();
+    }
+    let held = db.read();
+    let rows = |read: &llmdb::ReadTx<'_>| -> Vec<_> {
+        read.scan(P, "k").unwrap().map(|row| row.unwrap()).collect()
+    };
+    let before = rows(&held);
+    let mut scan = held.scan(P, "k").unwrap();
+    let first = scan.next_row().unwrap().unwrap();
+    for round in 0..3u32 {
+        for i in 0..200u32 {
+            db.put(format!("k{i:03}"), &(i + round).to_be_bytes()).unwrap();
+        }
+        db.checkpoint().unwrap();
+        db.delete("k000").unwrap();
+    }
+    assert_eq!(rows(&held), before);
+    let rest: Vec<_> = scan.map(|row| row.unwrap()).collect();
+    assert_eq!([&[first], &rest[..]].concat(), before);
+    assert_ne!(rows(&db.read()), before);
+}
