@@ -1,10 +1,14 @@
 //! The database as its users see it: on its own storage engine, in memory and on a disk.
 #![allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
+mod clock;
 mod compare;
 mod concurrency;
 mod examples;
+mod full_disk;
 mod limits;
 mod model;
 mod opening;
+mod partitions;
 mod support;
+mod transactions;
