@@ -25,20 +25,12 @@ const EXIT_NOTHING: u8 = 1;
 
 /// Runs a command, says what went wrong, and how it ended.
 pub fn run(command: Command) -> ExitCode {
-    let done = match command {
-        Command::Exec(exec) => return run_exec(&exec),
-        Command::Get(get) => ask(&get.open, get.output, || get_request(&get)),
-        Command::Put(put) => tell(&put.open, put.output, || put_request(&put)),
-        Command::End(end) => tell(&end.open, end.output, || end_request(&end)),
-        Command::Delete(delete) => tell(&delete.open, delete.output, || delete_request(&delete)),
-        Command::Scan(scan) => ask(&scan.open, scan.output, || scan_request(&scan)),
-        Command::Timeline(of) => ask(&of.open, of.output, || timeline_request(&of)),
-        Command::History(of) => ask(&of.open, of.output, || history_request(&of)),
-        Command::Diff(diff) => ask(&diff.open, diff.output, || diff_request(&diff)),
-        Command::Changes(of) => ask(&of.open, of.output, || changes_request(&of)),
-        Command::Verify(admin) => ask(&admin.open, admin.output, || Ok(Op::Verify)),
-        Command::Stats(admin) => ask(&admin.open, admin.output, || Ok(Op::Stats)),
-        _ => Ok(ExitCode::SUCCESS),
+    let done = match &command {
+        Command::Exec(exec) => return run_exec(exec),
+        Command::Import(import) => crate::import::run(import),
+        Command::Export(export) => crate::export::run(export),
+        Command::Tour(tour) => crate::tour::run(tour),
+        question => run_question(question),
     };
     done.unwrap_or_else(|error| {
         if error.is_closed_output() {
@@ -47,6 +39,50 @@ pub fn run(command: Command) -> ExitCode {
         eprintln!("llmdb: {error}");
         ExitCode::from(error.exit_code())
     })
+}
+
+/// A command that is one request.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// Of which database.
+    pub open: &'a Open,
+    /// How it is answered.
+    pub output: Output,
+    /// What is asked.
+    pub op: Op,
+}
+
+/// The request that a command is; `None` for those that are more than one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
+    let (open, output, op) = match command {
+        Command::Get(args) => (&args.open, args.output, get_request(args)?),
+        Command::Put(args) => (&args.open, args.output, put_request(args)?),
+        Command::End(args) => (&args.open, args.output, end_request(args)?),
+        Command::Delete(args) => (&args.open, args.output, delete_request(args)?),
+        Command::Scan(args) => (&args.open, args.output, scan_request(args)?),
+        Command::Timeline(args) => (&args.open, args.output, timeline_request(args)?),
+        Command::History(args) => (&args.open, args.output, history_request(args)?),
+        Command::Diff(args) => (&args.open, args.output, diff_request(args)?),
+        Command::Changes(args) => (&args.open, args.output, changes_request(args)?),
+        Command::Verify(args) => (&args.open, args.output, Op::Verify),
+        Command::Stats(args) => (&args.open, args.output, Op::Stats),
+        Command::Exec(_) | Command::Import(_) | Command::Export(_) | Command::Tour(_) => {
+            return Ok(None);
+        }
+    };
+    Ok(Some(Question { open, output, op }))
+}
+
+fn run_question(command: &Command) -> Result<ExitCode> {
+    let Question { open, output, op } = question(command)?.expect("other commands run elsewhere");
+    // Only a write makes a database that is missing.
+    let db = if matches!(op, Op::Write(_)) { open.or_create()? } else { open.existing()? };
+    let code = execute(&db, output, op)?;
+    db.close()?;
+    Ok(code)
 }
 
 /// Unlike other commands it says on standard output what went wrong: whoever reads answers, reads
@@ -67,21 +103,6 @@ fn run_exec(args: &args::Exec) -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-/// A question to a database that is there.
-fn ask(open: &Open, output: Output, op: impl FnOnce() -> Result<Op>) -> Result<ExitCode> {
-    let op = op()?;
-    execute(&open.existing()?, output, op)
-}
-
-/// A write, to a database that is made if it is missing.
-fn tell(open: &Open, output: Output, op: impl FnOnce() -> Result<Op>) -> Result<ExitCode> {
-    let op = op()?;
-    let db = open.or_create()?;
-    let code = execute(&db, output, op)?;
-    db.close()?;
-    Ok(code)
 }
 
 fn execute(db: &Db, output: Output, op: Op) -> Result<ExitCode> {

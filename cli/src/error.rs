@@ -133,9 +133,6 @@ pub enum Error {
 /// What commands return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The exit code of a command that was not used as it should be; the parser of arguments has it.
-pub const EXIT_USAGE: u8 = 2;
-
 /// The exit code of a signal that stopped a command, but not of one that ends a batch.
 const EXIT_INTERRUPTED: u8 = 130;
 
@@ -192,6 +189,11 @@ impl Error {
         }
     }
 
+    /// Whether git said why it failed.
+    pub fn has_stderr(&self) -> bool {
+        matches!(self, Self::GitFailed { stderr, .. } if !stderr.is_empty())
+    }
+
     /// Whether standard output was closed by whoever read it: no reason to complain.
     pub fn is_closed_output(&self) -> bool {
         matches!(self, Self::Write { cause, .. } if cause.kind() == io::ErrorKind::BrokenPipe)
@@ -227,7 +229,8 @@ mod tests {
     fn each_class_has_an_exit_code_of_its_own() {
         let codes: BTreeSet<u8> = ErrorClass::ALL.into_iter().map(exit_code_of).collect();
         assert_eq!(codes.len(), ErrorClass::ALL.len());
-        assert!(!codes.contains(&EXIT_USAGE) && !codes.contains(&EXIT_INTERRUPTED));
+        assert!(!codes.contains(&EXIT_INTERRUPTED));
+        // 1 is an answer that is nothing, 2 a command line that cannot be parsed.
         assert!(codes.iter().all(|&code| code >= 10));
     }
 }

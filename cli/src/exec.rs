@@ -10,17 +10,15 @@
 
 pub mod answer;
 pub mod fields;
-mod lines;
+pub mod lines;
 pub mod request;
 pub mod session;
-
-pub use lines::LINE_BYTES_MAX;
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use answer::{Answer, write_answer};
 use fields::Fields;
-use lines::{Line, Lines};
+use lines::{LINE_BYTES_MAX, Line, Lines};
 use llmdb::Db;
 use request::Request;
 use serde_json::Value as Json;

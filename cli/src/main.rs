@@ -22,9 +22,12 @@ mod args;
 mod commands;
 mod error;
 mod exec;
+mod export;
+mod import;
 mod show;
 mod stop;
 mod table;
+mod tour;
 mod write;
 
 use clap::Parser;

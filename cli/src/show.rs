@@ -6,6 +6,11 @@ use llmdb::{Change, DiffRow, Fact, Rectangle, Row, Stats, TxTime, ValidTime, Val
 use serde_json::Value as Json;
 use std::fmt::Write;
 
+/// Lines of a screen that a row may take: of many alike...
+const LINES_SHORT: usize = 2;
+/// ...and of those where all counts.
+const LINES_LONG: usize = 8;
+
 /// The text of an answer, with the end of its last line.
 pub fn show(answer: Answer, screen: Screen) -> String {
     match answer {
@@ -31,7 +36,7 @@ pub fn show(answer: Answer, screen: Screen) -> String {
 
 fn show_fact(fact: Fact) -> String {
     let (from, to, tx) = (fact.valid_from, fact.valid_to, fact.tx);
-    let value = value_text(fact.value);
+    let value = pretty(json_of(fact.value));
     format!("{value}\n  valid  {}\n  known  since {}\n", span(from, to), tx_time(tx))
 }
 
@@ -39,7 +44,7 @@ fn show_segments(facts: Vec<Fact>, screen: Screen) -> String {
     let row = |fact: Fact| {
         [valid_time(fact.valid_from), valid_time(fact.valid_to), value_text(fact.value)]
     };
-    screen.table(["from", "to", "value"], facts.into_iter().map(row))
+    screen.table(LINES_SHORT, ["from", "to", "value"], facts.into_iter().map(row))
 }
 
 fn show_rectangles(rectangles: Vec<Rectangle>, screen: Screen) -> String {
@@ -55,7 +60,7 @@ fn show_rectangles(rectangles: Vec<Rectangle>, screen: Screen) -> String {
         push_note(&mut what, rectangle.note.as_ref());
         [when, what]
     };
-    screen.table(["when", "what"], rectangles.into_iter().map(row))
+    screen.table(LINES_LONG, ["when", "what"], rectangles.into_iter().map(row))
 }
 
 fn show_rows(rows: Vec<Row>, screen: Screen) -> String {
@@ -70,7 +75,7 @@ fn show_rows(rows: Vec<Row>, screen: Screen) -> String {
         };
         [printable_key(&key), when, value_text(fact.value)]
     };
-    screen.table(["key", "valid", "value"], rows.into_iter().map(row))
+    screen.table(LINES_SHORT, ["key", "valid", "value"], rows.into_iter().map(row))
 }
 
 fn show_changes(changes: Vec<Change>, screen: Screen) -> String {
@@ -92,19 +97,19 @@ fn show_changes(changes: Vec<Change>, screen: Screen) -> String {
         push_note(&mut what, change.note.as_ref());
         [when, what]
     };
-    screen.table(["when", "what"], changes.into_iter().map(row))
+    screen.table(LINES_LONG, ["when", "what"], changes.into_iter().map(row))
 }
 
 fn show_diff(rows: Vec<DiffRow>, screen: Screen) -> String {
     let side = |fact: Option<Fact>| fact.map_or_else(|| "-".to_owned(), |f| value_text(f.value));
     let row = |row: DiffRow| [printable_key(&row.key), side(row.a), side(row.b)];
-    screen.table(["key", "a", "b"], rows.into_iter().map(row))
+    screen.table(LINES_SHORT, ["key", "a", "b"], rows.into_iter().map(row))
 }
 
 fn show_stats(stats: &Stats, screen: Screen) -> String {
     let mut rows = Vec::new();
     flatten(&mut rows, "", &serde_json::to_value(stats).unwrap_or_default());
-    screen.table(["what", "how much"], rows)
+    screen.table(LINES_SHORT, ["what", "how much"], rows)
 }
 
 fn flatten(rows: &mut Vec<[String; 2]>, name: &str, json: &Json) {
@@ -152,6 +157,12 @@ fn json_text(json: &Json) -> String {
 /// A value in one line of JSON.
 fn value_text(value: Value) -> String {
     escape_controls(&json_of(value).to_string())
+}
+
+/// A value in as many lines of JSON as it takes.
+fn pretty(json: Json) -> String {
+    let text = serde_json::to_string_pretty(&json).unwrap_or_else(|_| json.to_string());
+    text.lines().map(escape_controls).collect::<Vec<_>>().join("\n")
 }
 
 /// JSON escapes the controls of ASCII itself; the others are left to do.

@@ -1,6 +1,6 @@
 //! Tables for people: aligned columns under a thin line, wrapped to the width of the screen.
 
-use comfy_table::{ContentArrangement, LineStyle, Row, Table, TableStyle};
+use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, Row, Table, TableStyle, Width};
 use std::io::{self, IsTerminal};
 
 /// What a table is drawn on.
@@ -9,9 +9,6 @@ pub struct Screen {
     /// Columns to wrap to; `None` wraps nothing.
     pub width: Option<u16>,
 }
-
-/// Lines that one row may take on a screen; files take all.
-const ROW_LINES_MAX: usize = 8;
 
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -23,9 +20,11 @@ impl Screen {
         Self { width }
     }
 
-    /// A table of `rows` under `header`, each cell of one or more lines.
+    /// A table of `rows` under `header`, each cell of one or more lines. What takes more than
+    /// `lines_max` is cut on a screen; files take all.
     pub fn table<const N: usize>(
         self,
+        lines_max: usize,
         header: [&str; N],
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> String {
@@ -37,13 +36,25 @@ impl Screen {
         for row in rows {
             let mut row = Row::from(row);
             if self.width.is_some() {
-                row.max_height(ROW_LINES_MAX);
+                row.max_height(lines_max);
             }
             table.add_row(row);
+        }
+        if let Some(width) = self.width {
+            keep_whole(&mut table, width / 2);
         }
         let mut text = table.trim_fmt();
         text.push('\n');
         text
+    }
+}
+
+/// Keeps the first column, the names of the others, from being broken up to `width_max`.
+fn keep_whole(table: &mut Table, width_max: u16) {
+    let widths = table.column_max_content_widths();
+    if let (Some(column), Some(&content)) = (table.column_mut(0), widths.first()) {
+        let width = (content + column.padding_width()).min(width_max);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     }
 }
 
@@ -83,10 +94,10 @@ mod tests {
     #[test]
     fn a_table_wraps_to_its_screen() {
         let rows = || [["user:1".to_owned(), "word ".repeat(40)]];
-        let text = Screen { width: Some(80) }.table(["key", "value"], rows());
+        let text = Screen { width: Some(80) }.table(8, ["key", "value"], rows());
         assert!(text.lines().count() > 3, "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        let text = Screen { width: None }.table(["key", "value"], rows());
+        let text = Screen { width: None }.table(8, ["key", "value"], rows());
         assert_eq!(text.lines().count(), 3, "{text}");
     }
 }

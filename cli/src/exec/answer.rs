@@ -178,10 +178,13 @@ struct DiffBody {
     b_tx: Option<i64>,
 }
 
+/// A key, as text or in base64.
 #[derive(Serialize)]
-enum KeyBody {
+pub enum KeyBody {
+    /// As text.
     #[serde(rename = "key")]
     Text(String),
+    /// In base64.
     #[serde(rename = "key_b64")]
     Base64(String),
 }
@@ -240,7 +243,8 @@ impl DiffBody {
 }
 
 impl KeyBody {
-    fn new(key: Vec<u8>, form: KeyForm) -> Self {
+    /// Text where it is wanted, and is text.
+    pub fn new(key: Vec<u8>, form: KeyForm) -> Self {
         if form == KeyForm::Base64 {
             return Self::Base64(STANDARD.encode(key));
         }

@@ -185,17 +185,22 @@ impl Fields {
         text: &'static str,
         base64: &'static str,
     ) -> Result<Option<(Vec<u8>, KeyForm)>> {
-        match (self.string(text)?, self.string(base64)?) {
+        match (self.string(text)?, self.base64(base64)?) {
             (Some(_), Some(_)) => Err(BadRequest::Both { a: text, b: base64 }),
             (Some(text), None) => Ok(Some((text.into_bytes(), KeyForm::Text))),
-            (None, Some(encoded)) => {
-                let bytes = STANDARD.decode(encoded);
-                let bytes =
-                    bytes.map_err(|cause| BadRequest::BadBase64 { field: base64, cause })?;
-                Ok(Some((bytes, KeyForm::Base64)))
-            }
+            (None, Some(bytes)) => Ok(Some((bytes, KeyForm::Base64))),
             (None, None) => Ok(None),
         }
+    }
+
+    /// The bytes that a string encodes.
+    ///
+    /// # Errors
+    /// [`BadRequest::WrongType`], [`BadRequest::BadBase64`]
+    pub fn base64(&mut self, field: &'static str) -> Result<Option<Vec<u8>>> {
+        let Some(text) = self.string(field)? else { return Ok(None) };
+        let bytes = STANDARD.decode(text);
+        bytes.map(Some).map_err(|cause| BadRequest::BadBase64 { field, cause })
     }
 
     /// A time: an integer of microseconds, a text, or `null` for infinity.

@@ -166,8 +166,8 @@ impl Request {
         let txn = if takes_txn(&op) { fields.string("txn")? } else { None };
         let op = match op.as_str() {
             "put" => Op::Write(put(&mut fields)?),
-            "end" => Op::Write(absence(&mut fields, What::End)?),
-            "delete" => Op::Write(absence(&mut fields, What::Deletion)?),
+            "end" => Op::Write(write(&mut fields, What::End)?),
+            "delete" => Op::Write(write(&mut fields, What::Deletion)?),
             "get" => Op::Get(target(&mut fields)?, point(&mut fields)?),
             "timeline" => Op::Timeline(target(&mut fields)?, fields.time("tx")?),
             "history" => Op::History(target(&mut fields)?),
@@ -202,11 +202,11 @@ fn put(fields: &mut Fields) -> Result<Write> {
     write(fields, What::Value(value.into()))
 }
 
-fn absence(fields: &mut Fields, what: What) -> Result<Write> {
-    write(fields, what)
-}
-
-fn write(fields: &mut Fields, what: What) -> Result<Write> {
+/// The members that all writes have.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn write(fields: &mut Fields, what: What) -> Result<Write> {
     let target = target(fields)?;
     let valid_from = fields.time("valid_from")?;
     // An end has no `valid_to`: it is left among the fields, and refused.
@@ -224,7 +224,7 @@ fn point(fields: &mut Fields) -> Result<Point> {
 }
 
 fn prefix(fields: &mut Fields) -> Result<Prefix> {
-    let prefix = fields.bytes("prefix", "prefix_b64")?;
+    let prefix: Option<(Vec<u8>, KeyForm)> = fields.bytes("prefix", "prefix_b64")?;
     let (bytes, form) = prefix.unwrap_or_default();
     Ok(Prefix { partition: partition(fields)?.unwrap_or_default(), bytes, form })
 }
@@ -249,8 +249,13 @@ fn changes(fields: &mut Fields) -> Result<ChangesOf> {
         (Some(Json::String(text)), None) if is_cursor(&text) => ChangesFrom::Next(text),
         (Some(json), None) => ChangesFrom::Tx(time_of("tx_from", &json)?),
     };
-    let (to, partition) = (fields.time("tx_to")?, partition(fields)?);
-    Ok(ChangesOf { from, to, partition, limit: fields.count("limit")? })
+    let (to, partition, limit) =
+        (fields.time("tx_to")?, partition(fields)?, fields.count("limit")?);
+    if limit == Some(0) {
+        // Nothing would come, and nothing would say where to go on.
+        return Err(wrong_type("limit", "a whole number from 1", &0.into()));
+    }
+    Ok(ChangesOf { from, to, partition, limit })
 }
 
 fn is_cursor(text: &str) -> bool {

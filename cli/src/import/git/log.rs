@@ -19,7 +19,6 @@ pub const ARGUMENTS: &[&str] = &[
     "log",
     "-z",
     "--reverse",
-    "--topo-order",
     "--format=%H%x00%P%x00%at%x00%ct%x00%an%x00%s",
     "--raw",
     "--no-abbrev",
@@ -215,6 +214,19 @@ fn micros(seconds: &str) -> Option<i64> {
     seconds.parse::<i64>().ok()?.checked_mul(1_000_000).filter(|&us| us < i64::MAX)
 }
 
+impl FileChangeKind {
+    /// What facts call it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Modified => "modified",
+            Self::Renamed { .. } => "renamed",
+            Self::Merged => "merged",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
 impl<R> fmt::Debug for Log<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Log")
@@ -290,7 +302,9 @@ mod tests {
 
     #[test]
     fn times_that_make_no_sense_give_way_to_the_commit_time() {
-        for (text, us) in [("5", 5_000_000), ("-5", -5_000_000), ("", 7_000_000), ("9999999999999999", 7_000_000)] {
+        for (text, us) in
+            [("5", 5_000_000), ("-5", -5_000_000), ("", 7_000_000), ("9999999999999999", 7_000_000)]
+        {
             assert_eq!(commits(&header(A, "", text, "s")).unwrap()[0].author_us, us, "{text}");
         }
     }

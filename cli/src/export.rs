@@ -1,0 +1,188 @@
+//! `llmdb export`: facts as lines of JSON, which `import ndjson` reads.
+//!
+//! What is believed now comes key by key, along valid time. The whole history comes as the feed of
+//! changes, a line a write, with the transaction it belonged to.
+
+use crate::args;
+use crate::commands::partition;
+use crate::error::{Error, Result};
+use crate::exec::answer::KeyBody;
+use crate::exec::fields::KeyForm;
+use crate::write::partition_to_read;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use llmdb::{Change, ChangeKind, Fact, Key, PartitionId, ReadTx, TxTime, Value};
+use serde::Serialize;
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Changes fetched at a time.
+const CHANGES: usize = 1000;
+
+/// The partition of the database's own records: names of partitions, which are written by name.
+const META: PartitionId = PartitionId(u32::MAX);
+
+#[derive(Serialize)]
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<Json>,
+    #[serde(flatten)]
+    key: KeyBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    op: Option<&'static str>,
+    #[serde(flatten)]
+    value: Option<ValueBody>,
+    valid_from: i64,
+    valid_to: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Json>,
+}
+
+#[derive(Serialize)]
+enum ValueBody {
+    #[serde(rename = "value")]
+    Json(Json),
+    #[serde(rename = "value_b64")]
+    Raw(String),
+    #[serde(rename = "value_msgpack_b64")]
+    MessagePack(String),
+}
+
+/// What is written, and where to.
+struct Exporter<'r, W> {
+    read: &'r ReadTx<'r>,
+    names: BTreeMap<PartitionId, String>,
+    only: Option<PartitionId>,
+    out: W,
+}
+
+/// Runs `llmdb export`.
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn run(args: &args::Export) -> Result<ExitCode> {
+    let db = args.open.existing()?;
+    let only = args.partition.as_deref().map(|name| partition_to_read(&db, &partition(name)));
+    let names = db.partitions()?.into_iter().map(|(name, id)| (id, name)).collect();
+    let read = db.read();
+    let out = BufWriter::new(io::stdout().lock());
+    let mut exporter = Exporter { read: &read, names, only: only.transpose()?, out };
+    if args.history {
+        exporter.history()?
+    } else {
+        exporter.present()?
+    }
+    exporter.out.flush().map_err(unwritable)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl<W: Write> Exporter<'_, W> {
+    fn history(&mut self) -> Result<()> {
+        let mut page = self.read.changes(TxTime::MIN, None, Some(CHANGES))?;
+        loop {
+            for change in page.changes {
+                if self.wants(change.partition) {
+                    self.change(change)?;
+                }
+            }
+            match page.next {
+                Some(next) => page = self.read.changes_after(next, None, Some(CHANGES))?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn change(&mut self, change: Change) -> Result<()> {
+        // Ends are known by now, so an absence is one over exactly a stretch.
+        let op = if change.op == ChangeKind::Put { None } else { Some("delete") };
+        self.write(Line {
+            partition: self.name(change.partition),
+            key: KeyBody::new(change.key, KeyForm::Text),
+            op,
+            value: change.value.map(ValueBody::new),
+            valid_from: change.valid_from.0,
+            valid_to: end(change.valid_to.0),
+            tx: Some(change.tx.0),
+            note: change.note,
+        })
+    }
+
+    /// The segments of every key that was ever written, as believed now.
+    fn present(&mut self) -> Result<()> {
+        for (partition, key) in self.keys()? {
+            for fact in self.read.timeline(Key::new(partition, key.as_slice()), None)? {
+                self.fact(partition, &key, fact)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fact(&mut self, partition: PartitionId, key: &[u8], fact: Fact) -> Result<()> {
+        self.write(Line {
+            partition: self.name(partition),
+            key: KeyBody::new(key.to_vec(), KeyForm::Text),
+            op: None,
+            value: Some(ValueBody::new(fact.value)),
+            valid_from: fact.valid_from.0,
+            valid_to: end(fact.valid_to.0),
+            tx: None,
+            note: None,
+        })
+    }
+
+    /// The keys that were ever written.
+    fn keys(&self) -> Result<BTreeSet<(PartitionId, Vec<u8>)>> {
+        let mut keys = BTreeSet::new();
+        let mut page = self.read.changes(TxTime::MIN, None, Some(CHANGES))?;
+        loop {
+            let wanted = page.changes.into_iter().filter(|change| self.wants(change.partition));
+            keys.extend(wanted.map(|change| (change.partition, change.key)));
+            match page.next {
+                Some(next) => page = self.read.changes_after(next, None, Some(CHANGES))?,
+                None => return Ok(keys),
+            }
+        }
+    }
+
+    fn wants(&self, partition: PartitionId) -> bool {
+        self.only.map_or(partition != META, |only| partition == only)
+    }
+
+    /// The partition as a line says it: by name where it has one, and not at all if it is 0.
+    fn name(&self, partition: PartitionId) -> Option<Json> {
+        match self.names.get(&partition) {
+            Some(name) => Some(name.as_str().into()),
+            None if partition == PartitionId(0) => None,
+            None => Some(partition.0.into()),
+        }
+    }
+
+    fn write(&mut self, line: Line) -> Result<()> {
+        let text = serde_json::to_string(&line).expect("lines have string keys");
+        writeln!(self.out, "{text}").map_err(unwritable)
+    }
+}
+
+impl ValueBody {
+    fn new(value: Value) -> Self {
+        match value {
+            Value::Json(json) => Self::Json(json),
+            Value::Raw(bytes) => Self::Raw(STANDARD.encode(bytes)),
+            Value::MessagePack(bytes) => Self::MessagePack(STANDARD.encode(bytes)),
+            other => Self::Json(other.to_json()),
+        }
+    }
+}
+
+fn end(micros: i64) -> Option<i64> {
+    (micros != i64::MAX).then_some(micros)
+}
+
+fn unwritable(cause: io::Error) -> Error {
+    Error::Write { path: PathBuf::from("stdout"), cause }
+}
