@@ -3,7 +3,6 @@
 use crate::core::Core;
 use crate::{Db, Durability, Error, Isolation, Result};
 use llmdb_mvcc::EngineOptions;
-use llmdb_storage::StoreOptions;
 use llmdb_vfs::{LogicalClock, OpenMode, OsVfs, Vfs, WallClock};
 use std::path::Path;
 use std::sync::Arc;
@@ -133,13 +132,6 @@ impl Options {
     /// memory.
     pub fn vfs(mut self, vfs: Arc<dyn Vfs>) -> Self {
         self.engine.vfs = vfs;
-        self
-    }
-
-    /// Address space of the file's map and of frames. For tests on many small databases.
-    #[doc(hidden)]
-    pub fn address_space(mut self, map_bytes: u64, frame_bytes: u64) -> Self {
-        self.engine.store = StoreOptions { map_bytes, frame_bytes, ..self.engine.store };
         self
     }
 

@@ -78,7 +78,7 @@ fn long_values_come_back_equal() {
     let disk = llmdb::vfs::MemVfs::new();
     let db = crate::support::open(&disk);
     let lens = [0, 1, 900, 1100, 4096, 32 << 10, (32 << 10) + 1, 3 << 20, 40 << 20];
-    let value = |len: usize| (0..len).map(|i| (i * 7 >> 3) as u8).collect::<Vec<u8>>();
+    let value = |len: usize| (0..len).map(|i| ((i * 7) >> 3) as u8).collect::<Vec<u8>>();
     for len in lens {
         db.put(format!("v{len}"), value(len)).unwrap();
     }

@@ -39,7 +39,7 @@ fn a_database_at_rest_is_one_file() {
     let (dir, path) = at_rest();
     let names: Vec<_> =
         fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(names, [path.clone()]);
+    assert_eq!(names, std::slice::from_ref(&path));
     let db = Options::new().clock(Clock::Logical).create(false).open(&path).unwrap();
     assert_eq!(db.get("k99").unwrap().unwrap().value, (&[99u8; 100][..]).into());
     assert_clean(&db);
