@@ -12,3 +12,4 @@ mod opening;
 mod partitions;
 mod support;
 mod transactions;
+mod volume;
