@@ -4,6 +4,7 @@
 mod clock;
 mod compare;
 mod concurrency;
+mod crashes;
 mod examples;
 mod full_disk;
 mod limits;
