@@ -117,6 +117,9 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`].
     pub fn begin(&self, isolation: Isolation) -> Result<WriteTx<'_>> {
+        if self.shared.visible.is_over() {
+            self.shared.sequencer.lock().check_writable()?;
+        }
         // The snapshot is taken inside the lock: commits that it does not see are remembered from
         // here on.
         let mut active = self.shared.active.lock();
@@ -192,7 +195,8 @@ impl Engine {
     /// nothing.
     ///
     /// # Errors
-    /// The failure of the last checkpoint: the log stays then, and the next open recovers.
+    /// The failure of the last checkpoint, or [`Error::Poisoned`]: the log stays then, and the next
+    /// open recovers what it holds.
     pub fn close(&self) -> Result<()> {
         self.shared.keeper.stop();
         let closed = self.shared.close();
@@ -216,7 +220,12 @@ impl Drop for Engine {
 impl Shared {
     fn close(&self) -> Result<()> {
         let sequencer = self.sequencer.lock();
-        if sequencer.closed || sequencer.log.is_none() || sequencer.writer.poisoned().is_some() {
+        if sequencer.closed {
+            return Ok(());
+        }
+        // What was not durable when writing stopped may be lost: closing says so.
+        sequencer.check_writable()?;
+        if sequencer.log.is_none() {
             return Ok(());
         }
         drop(sequencer);

@@ -67,3 +67,25 @@ impl<'a> Record<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_records_bytes_are_where_the_format_says() {
+        let record = Record::NewTree { mark: -2, tree: TreeId(0x0102), name: "notes" };
+        let (header, body) = record.encode();
+        assert_eq!(header, *b"\x02\0\0\0\x02\x01\0\0\xfe\xff\xff\xff\xff\xff\xff\xff");
+        assert_eq!(body, b"notes");
+        let (header, body) = Record::Commit { mark: 3, batch: b"batch" }.encode();
+        assert_eq!(header, *b"\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0");
+        assert_eq!(body, b"batch");
+    }
+
+    #[test]
+    fn records_of_another_kind_are_refused() {
+        assert!(Record::decode(&[0; HEADER]).is_none());
+        assert!(Record::decode(&[1; HEADER - 1]).is_none());
+    }
+}

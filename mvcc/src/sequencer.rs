@@ -84,7 +84,10 @@ impl Sequencer {
     /// Stops writing for good after a failure that leaves the disk or the newest state unknown.
     pub(crate) fn poison<E: Into<Error>>(&mut self, error: E) -> Error {
         let error = error.into();
-        self.writer.poison(&error);
+        match &error {
+            Error::Poisoned { cause } => self.writer.poison(cause),
+            error => self.writer.poison(error),
+        }
         error
     }
 

@@ -49,6 +49,11 @@ impl Visible {
         self.state.lock().seq >= seq
     }
 
+    /// Whether writing has stopped.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().over
+    }
+
     /// Commits up to `seq` are visible.
     pub(crate) fn announce(&self, seq: u64) {
         let mut state = self.state.lock();

@@ -252,6 +252,16 @@ mod tests {
     }
 
     #[test]
+    fn a_writes_bytes_are_where_the_format_says() {
+        let mut batch = Batch::new();
+        batch.put(TreeId(0x0102), b"key", b"value");
+        batch.delete(TreeId(3), b"k");
+        let put = b"\x02\x01\0\0\x03\0\0\0\x05\0\0\0keyvalue";
+        let delete = b"\x03\0\0\0\x01\0\0\0\xff\xff\xff\xffk";
+        assert_eq!(batch.bytes(), [&put[..], delete].concat());
+    }
+
+    #[test]
     fn cut_bytes_are_refused_with_their_offset() {
         let mut batch = Batch::new();
         batch.put(TreeId(1), b"key", b"value");

@@ -100,3 +100,26 @@ impl Catalog {
         changed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entrys_bytes_are_where_the_format_says() {
+        let mut catalog = Catalog::new();
+        let tree = catalog.create("notes");
+        let root = PageRef { id: PageId(0x0203), stamp: 0x0405_0607 };
+        let changed = catalog.take_changed(&[PageRef::NONE, root]);
+        let golden = [1, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0, 7, 6, 5, 4];
+        assert_eq!(changed, [("notes".to_owned(), golden)]);
+        assert!(catalog.take_changed(&[PageRef::NONE, root]).is_empty());
+
+        let mut read = Catalog::new();
+        read.set_next(2);
+        read.load(b"notes", &golden, PageId(1)).unwrap();
+        assert_eq!(read.find("notes"), Some(tree));
+        assert_eq!(read.roots(), [PageRef::NONE, root]);
+        assert!(read.load(b"again", &golden, PageId(1)).is_err());
+    }
+}

@@ -6,7 +6,8 @@
 use crate::node::Node;
 use crate::pager::Where;
 use crate::reader::Reader;
-use crate::{Cursor, PageId, Result, TreeId, ValueRef};
+use crate::{Cursor, Error, PageId, Result, TreeId, ValueRef};
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Leaves to ask for ahead of a scan: about as many as one read of the device returns quickly.
@@ -21,6 +22,8 @@ pub struct TreeCursor<'s> {
     /// From the root to the leaf; empty where the cursor stands nowhere.
     path: Vec<Step<'s>>,
     key: Vec<u8>,
+    /// Kept for its memory.
+    spare: Vec<u8>,
     /// Leaves entered one after the other by `next`.
     in_a_row: u32,
 }
@@ -44,7 +47,14 @@ impl fmt::Debug for TreeCursor<'_> {
 
 impl<'s> TreeCursor<'s> {
     pub(crate) fn new(reader: Reader<'s>, tree: TreeId) -> Self {
-        TreeCursor { reader, tree, path: Vec::new(), key: Vec::new(), in_a_row: 0 }
+        TreeCursor {
+            reader,
+            tree,
+            path: Vec::new(),
+            key: Vec::new(),
+            spare: Vec::new(),
+            in_a_row: 0,
+        }
     }
 
     /// Walks down from the root; `choose` picks the entry of each branch. The leaf's index is 0.
@@ -102,8 +112,24 @@ impl<'s> TreeCursor<'s> {
         Ok(true)
     }
 
+    /// Takes the key of the entry under the cursor, the first of a leaf that was entered sideways.
+    /// Separators are not compared with keys on the way down, so a forged file may have leaves out
+    /// of order; whoever seeks on from the last key would then go round in circles.
+    fn arrive_beyond(&mut self, last: Vec<u8>, order: Ordering) -> Result<bool> {
+        self.arrive()?;
+        let in_order = self.key.cmp(&last) == order;
+        self.spare = last;
+        if in_order {
+            return Ok(true);
+        }
+        let id = self.leaf().id;
+        self.path.clear();
+        Err(Error::corrupt(id, "its keys are out of order with the leaf beside it"))
+    }
+
     /// Leaves the exhausted leaf upwards to the nearest branch with a further entry.
     fn next_leaf(&mut self) -> Result<bool> {
+        let last = self.last_key();
         self.path.pop();
         while let Some(step) = self.path.last_mut() {
             if step.index + 1 < step.node.count() {
@@ -111,7 +137,7 @@ impl<'s> TreeCursor<'s> {
                 self.read_ahead();
                 self.push_child()?;
                 self.descend_from_here(|_| 0)?;
-                return self.arrive();
+                return self.arrive_beyond(last, Ordering::Greater);
             }
             self.path.pop();
         }
@@ -119,6 +145,7 @@ impl<'s> TreeCursor<'s> {
     }
 
     fn prev_leaf(&mut self) -> Result<bool> {
+        let first = self.first_key();
         self.path.pop();
         while let Some(step) = self.path.last_mut() {
             if step.index > 0 {
@@ -127,11 +154,26 @@ impl<'s> TreeCursor<'s> {
                 self.descend_from_here(|node| node.count() - 1)?;
                 let leaf = self.leaf();
                 leaf.index = leaf.node.count() - 1;
-                return self.arrive();
+                return self.arrive_beyond(first, Ordering::Less);
             }
             self.path.pop();
         }
         Ok(false)
+    }
+
+    /// The last key of the leaf under the cursor.
+    fn last_key(&mut self) -> Vec<u8> {
+        let mut key = std::mem::take(&mut self.spare);
+        let node = self.leaf().node;
+        node.key_into(node.count() - 1, &mut key);
+        key
+    }
+
+    /// The first key of the leaf under the cursor.
+    fn first_key(&mut self) -> Vec<u8> {
+        let mut key = std::mem::take(&mut self.spare);
+        self.leaf().node.key_into(0, &mut key);
+        key
     }
 
     /// Once a scan is under way, asks for the coming leaves that lie behind one another.

@@ -169,7 +169,7 @@ impl<'w> Edit<'w> {
         new.copy_from_slice(old);
         let born = page::born(old);
         self.writer.identify(new, page);
-        self.writer.drop_page(level.page.id, born);
+        self.writer.drop_page(level.page.id, born)?;
         // Its children may get frames of their own from now on.
         Ok(Level { page, frame: Some(frame), own: true, at: Where::Anywhere, ..level })
     }
@@ -240,7 +240,7 @@ impl<'w> Edit<'w> {
         let id: PageId = self.path[leaf].page.id;
         let extents = Extents::decode(cell.body, id, self.pager.page_size)?;
         for &(page, pages) in &extents.parts {
-            self.writer.drop_pages(page, pages, extents.birth);
+            self.writer.drop_pages(page, pages, extents.birth)?;
         }
         Ok(())
     }

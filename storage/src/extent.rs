@@ -56,7 +56,8 @@ impl Extents {
     /// Reads a descriptor found in the leaf `at`.
     pub(crate) fn decode(body: &[u8], at: PageId, page_size: usize) -> Result<Self> {
         let bad = || Error::corrupt(at, "a value's extents do not fit its length");
-        if body.len() < FIXED + PART || !(body.len() - FIXED).is_multiple_of(PART) {
+        let parts = body.len().checked_sub(FIXED).filter(|len| len.is_multiple_of(PART));
+        if parts.is_none_or(|len| len == 0 || len > PART * PARTS_MAX) {
             return Err(bad());
         }
         let u32_at = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().expect("four"));
@@ -125,7 +126,8 @@ pub(crate) unsafe fn read<'p>(pager: &'p Pager, extents: &Extents) -> Result<Val
         // SAFETY: pinned by the caller.
         ValueRef::Borrowed(unsafe { pager.file_bytes(page, pages)? })
     } else {
-        let mut bytes = Vec::with_capacity(table.end);
+        // As much as the parts in the file hold, whatever the descriptor says of its length.
+        let mut bytes = Vec::new();
         for &(page, pages) in &extents.parts {
             // SAFETY: pinned by the caller.
             bytes.extend_from_slice(unsafe { pager.file_bytes(page, pages)? });
@@ -159,4 +161,38 @@ pub(crate) unsafe fn read<'p>(pager: &'p Pager, extents: &Extents) -> Result<Val
 
 fn check(pager: &Pager, first: PageId, bytes: &[u8]) -> u32 {
     pager.seed.extent(first, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extents() -> Extents {
+        let parts = vec![(PageId(0x0102), 3), (PageId(9), 2)];
+        Extents { len: 18_000, check: 0x0403_0201, birth: Version(7), parts }
+    }
+
+    #[test]
+    fn a_descriptors_bytes_are_where_the_format_says() {
+        let golden = [
+            0x50, 0x46, 0, 0, 1, 2, 3, 4, 7, 0, 0, 0, 0, 0, 0, 0, // len, check, birth
+            2, 1, 0, 0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 0, 0, 2, 0, 0, 0, // two parts
+        ];
+        assert_eq!(extents().encode(), golden);
+        assert_eq!(Extents::decode(&golden, PageId(1), 4096).unwrap(), extents());
+    }
+
+    #[test]
+    fn descriptors_that_do_not_add_up_are_refused() {
+        let body = extents().encode();
+        for cut in 0..body.len() {
+            assert!(Extents::decode(&body[..cut], PageId(1), 4096).is_err(), "{cut}");
+        }
+        let mut longer = body.clone();
+        longer[1] = 0xff;
+        assert!(Extents::decode(&longer, PageId(1), 4096).is_err());
+        let parts = vec![(PageId(5), 1); PARTS_MAX + 1];
+        let scattered = Extents { len: 4096 * parts.len() as u32, parts, ..extents() };
+        assert!(Extents::decode(&scattered.encode(), PageId(1), 4096).is_err());
+    }
 }

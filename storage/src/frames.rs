@@ -1,6 +1,7 @@
 //! Frames: the write-back cache's memory, one page a frame, and the page table that leads to them.
 //!
-//! This file and `extent.rs` hold the crate's only unsafe code that touches shared memory.
+//! Raw pointers are followed in this file alone; the other files that say `unsafe` pass on or
+//! discharge the contracts stated here.
 //!
 //! A frame belongs to one page from [`Frames::alloc`] to [`Frames::free`]. While the page's birth
 //! version is unsealed, the one writer edits it through [`Frames::bytes_mut`]; from then on it is

@@ -58,31 +58,42 @@
 //! `llmdb-temporal` have these. No page source that copies pages into frames on reading, no
 //! compression, no shrinking of the file yet.
 
+#![deny(unsafe_code)]
+
 mod batch;
 mod catalog;
+#[allow(unsafe_code, reason = "frames in flight are read while commits go on")]
 mod checkpoint;
 mod cursor;
+#[allow(unsafe_code, reason = "the writer edits frames that no reader can reach")]
 mod edit;
 mod error;
+#[allow(unsafe_code, reason = "long values are borrowed from the map")]
 mod extent;
+#[allow(unsafe_code, reason = "frame memory, page table and map")]
 mod frames;
 mod ids;
 mod merge;
 mod meta;
 mod node;
 mod page;
+#[allow(unsafe_code, reason = "pages are borrowed from frames and map")]
 mod pager;
+#[allow(unsafe_code, reason = "a reader rests on its pin")]
 mod reader;
 // Runs that a transaction takes before its commit are for values streamed into the file, which
 // come later; they are modelled and tested with the rest.
 #[allow(dead_code, unused_imports, reason = "reservations and their accounting await streaming")]
 mod space;
 mod space_pages;
+#[allow(unsafe_code, reason = "both halves of a split are new frames")]
 mod split;
+#[allow(unsafe_code, reason = "the catalog of a file just opened is read")]
 mod store;
 mod value;
 mod verify;
 mod view;
+#[allow(unsafe_code, reason = "the newest state is read by its owner")]
 mod writer;
 
 pub use batch::{Batch, Write};

@@ -17,7 +17,7 @@ impl Edit<'_> {
         while depth > 0 {
             let node = self.node(depth);
             if node.count() == 0 {
-                self.remove_from_parent(depth, self.path[depth - 1].index);
+                self.remove_from_parent(depth, self.path[depth - 1].index)?;
             } else if node.used() * THIN >= self.pager.page_size - HEADER
                 || !self.merge_with_sibling(depth)?
             {
@@ -30,11 +30,12 @@ impl Edit<'_> {
     }
 
     /// Drops the page that entry `index` of the parent of `depth` leads to, and the entry.
-    fn remove_from_parent(&mut self, depth: usize, index: usize) {
+    fn remove_from_parent(&mut self, depth: usize, index: usize) -> Result<()> {
         let page = self.node(depth - 1).child(index).id;
         // Both nodes of a merge, and any node emptied, were made writable: born now.
-        self.writer.drop_page(page, self.writer.version);
+        self.writer.drop_page(page, self.writer.version)?;
         self.node_mut(depth - 1).remove(index);
+        Ok(())
     }
 
     /// Merges the node at `depth` with a neighbour if both fit in one page; answers whether it did.
@@ -63,7 +64,7 @@ impl Edit<'_> {
         joined.write(&mut merged);
         let page = self.path[depth].page;
         self.set_child(depth - 1, left_index, page);
-        self.writer.drop_page(sibling.page.id, born);
+        self.writer.drop_page(sibling.page.id, born)?;
         self.node_mut(depth - 1).remove(left_index + 1);
         Ok(true)
     }
@@ -74,13 +75,13 @@ impl Edit<'_> {
         match (node.count(), node.is_leaf()) {
             (0, _) => {
                 let page = self.path[0].page;
-                self.writer.drop_page(page.id, self.writer.version);
+                self.writer.drop_page(page.id, self.writer.version)?;
                 self.set_root(PageRef::NONE);
             }
             (1, false) => {
                 let child = node.child(0);
                 let page = self.path[0].page;
-                self.writer.drop_page(page.id, self.writer.version);
+                self.writer.drop_page(page.id, self.writer.version)?;
                 self.set_root(child);
                 // The child may be such a branch itself, from merges further down.
                 let level = self.load(child, Where::Anywhere, 0)?;

@@ -138,9 +138,20 @@ impl Meta {
             incarnation: u32_of(take(4)),
             clean: u32_of(take(4)) & CLEAN != 0,
         };
-        let size = meta.page_size as usize;
-        let fits = crate::page::PAGE_SIZES.contains(&size) && size.is_power_of_two();
-        Ok(Some(meta).filter(|_| fits))
+        Ok(Some(meta).filter(Meta::is_possible))
+    }
+
+    /// Whether counters are where counting can have led, so that going on from them is sound.
+    fn is_possible(&self) -> bool {
+        const COUNTS_MAX: u64 = 1 << 62;
+        let size = self.page_size as usize;
+        crate::page::PAGE_SIZES.contains(&size)
+            && size.is_power_of_two()
+            && [self.generation, self.version.0, self.seq, self.lsn].iter().all(|n| *n < COUNTS_MAX)
+            && self.lsn.is_multiple_of(8)
+            && self.pages < COUNTS_MAX / *crate::page::PAGE_SIZES.end() as u64
+            && self.incarnation < u32::MAX / 2
+            && self.next_tree < u32::MAX / 2
     }
 
     /// Writes the slot of this generation. The caller syncs.
@@ -168,6 +179,7 @@ impl Slots {
     pub(crate) fn read(file: &dyn File) -> Result<Slots> {
         let mut metas = Vec::new();
         let mut with_magic = false;
+        let mut other_format = None;
         for slot in 0..SLOTS {
             let mut bytes = [0; USED];
             let got = file.read_at(&mut bytes, slot * SLOT_STEP)?;
@@ -175,14 +187,16 @@ impl Slots {
             match Meta::decode(&bytes[..got]) {
                 Ok(Some(meta)) if meta.generation % SLOTS == slot => metas.push(meta),
                 Ok(_) => {}
-                Err(found) => {
-                    let path = file.path().to_owned();
-                    return Err(Error::Version { path, found, supported: FORMAT });
-                }
+                // Or a slot of ours whose format field rotted: the others tell.
+                Err(found) => other_format = Some(found),
             }
         }
         metas.sort_by_key(|meta| meta.generation);
         let Some(newest) = metas.pop() else {
+            if let Some(found) = other_format {
+                let path = file.path().to_owned();
+                return Err(Error::Version { path, found, supported: FORMAT });
+            }
             let what = if with_magic {
                 "none of its three meta pages can be read"
             } else {
@@ -216,7 +230,7 @@ mod tests {
             space_depth: 9,
             next_tree: 10,
             pages: 33,
-            lsn: 12,
+            lsn: 16,
             incarnation: 13,
             clean: true,
         }
@@ -233,7 +247,7 @@ mod tests {
         let expected = [1, 4096, 1, 2, 3, 5, 6, 7];
         assert_eq!(fields.map(|(at, len)| field(at, len)), expected);
         let fields = [(92, 4), (96, 4), (100, 4), (104, 8), (112, 8), (120, 4), (124, 4)];
-        assert_eq!(fields.map(|(at, len)| field(at, len)), [8, 9, 10, 33, 12, 13, 1]);
+        assert_eq!(fields.map(|(at, len)| field(at, len)), [8, 9, 10, 33, 16, 13, 1]);
         assert_eq!(field(64, 8) as i64, -4);
         assert_eq!(Meta::decode(&bytes), Ok(Some(meta(1))));
     }

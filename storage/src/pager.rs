@@ -57,7 +57,8 @@ impl Pager {
         let map = file.map(map_bytes)?;
         let pages = map.reserved() / page_size as u64;
         let frames = (frame_bytes / page_size as u64).min(u64::from(u32::MAX) - 1) as u32;
-        let file_pages = AtomicU64::new(file.len()? / page_size as u64);
+        // A longer file is there, but not within reach: nothing of it may be touched beyond.
+        let file_pages = AtomicU64::new((file.len()? / page_size as u64).min(pages));
         Ok(Pager {
             frames: Frames::new(page_size, frames)?,
             table: PageTable::new(pages)?,

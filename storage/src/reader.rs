@@ -36,7 +36,7 @@ impl<'s> Reader<'s> {
     ///
     /// # Safety
     /// For as long as `'s`, the version that `roots` belong to is a live root: none of the pages
-    /// that it reaches is edited, freed or written (I1, I2).
+    /// that it reaches is edited, freed or written (I1, I5).
     pub unsafe fn new(pager: &'s Pager, roots: &'s Roots) -> Self {
         Reader { pager, roots: &roots.0 }
     }

@@ -127,3 +127,26 @@ fn read_page(pager: &Pager, reference: PageRef, kind: Kind) -> Result<(Vec<u8>, 
     let born = page::born(&page);
     Ok((page, born))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directorys_bytes_are_where_the_format_says() {
+        let mut page = vec![0; 4096];
+        let reference = PageRef { id: PageId(0x0102), stamp: 0x0304_0506 };
+        encode_directory(&mut page, 2, &[PageRef::NONE, reference]);
+        assert_eq!(page[4..8], [4, 2, 2, 0]);
+        assert_eq!(page[HEADER + 12..HEADER + 24], [2, 1, 0, 0, 0, 0, 0, 0, 6, 5, 4, 3]);
+    }
+
+    #[test]
+    fn directories_cover_every_bitmap() {
+        assert_eq!(region_pages(4096), 32_448);
+        assert_eq!(directory_counts(1, 4096), [1]);
+        assert_eq!(directory_counts(338, 4096), [1]);
+        assert_eq!(directory_counts(339, 4096), [2, 1]);
+        assert_eq!(directory_counts(338 * 338 + 1, 4096), [339, 2, 1]);
+    }
+}

@@ -278,12 +278,21 @@ impl Writer {
     }
 
     /// The version being made no longer reaches a page.
-    pub(crate) fn drop_page(&mut self, page: PageId, born: Version) {
-        self.drop_pages(page, 1, born);
+    ///
+    /// # Errors
+    /// [`Error::CorruptPage`] where the file says of its pages what cannot be.
+    pub(crate) fn drop_page(&mut self, page: PageId, born: Version) -> Result<()> {
+        self.drop_pages(page, 1, born)
     }
 
     /// The version being made no longer reaches a run of pages.
-    pub(crate) fn drop_pages(&mut self, page: PageId, pages: u64, born: Version) {
+    ///
+    /// # Errors
+    /// As [`Writer::drop_page`].
+    pub(crate) fn drop_pages(&mut self, page: PageId, pages: u64, born: Version) -> Result<()> {
+        if born > self.version || pages == 0 || !self.space.is_in_use(page, pages) {
+            return Err(Error::corrupt(page, "it is dropped and was not in use"));
+        }
         if born == self.version {
             // No sealed version reaches it: it is free at once.
             self.space.free_run_now(page, pages);
@@ -293,6 +302,7 @@ impl Writer {
         } else {
             self.space.retire_run(page, pages, born, self.version);
         }
+        Ok(())
     }
 
     fn drop_frame(&mut self, page: PageId) {

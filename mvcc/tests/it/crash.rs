@@ -128,7 +128,11 @@ fn the_nth_failing_call_loses_nothing_acknowledged() {
                     let _ = engine.checkpoint();
                     continue;
                 }
-                let mut tx = engine.begin(Isolation::Serializable).unwrap();
+                let mut tx = match engine.begin(Isolation::Serializable) {
+                    Ok(tx) => tx,
+                    Err(Error::Poisoned { .. }) => break,
+                    Err(error) => panic!("{error}"),
+                };
                 let value = vec![i as u8; if i % 5 == 0 { 9000 } else { 100 }];
                 tx.put(tree, &i.to_be_bytes(), &value).unwrap();
                 let mut next = maybe.clone().unwrap_or(acknowledged.clone());

@@ -2,7 +2,7 @@
 
 use crate::harness::{contents, open, options, path};
 use llmdb_mvcc::{Durability, Engine, EngineOptions, Error, Isolation};
-use llmdb_vfs::{MemVfs, Vfs};
+use llmdb_vfs::{Call, FaultKind, MemVfs, Vfs};
 use std::path::Path;
 
 #[test]
@@ -92,7 +92,28 @@ fn a_closed_database_says_so() {
     let tree = engine.create_tree("t").unwrap();
     engine.close().unwrap();
     engine.close().unwrap();
-    let mut tx = engine.begin(Isolation::Serializable).unwrap();
-    tx.put(tree, b"k", b"v").unwrap();
-    assert!(matches!(tx.commit(Durability::Sync), Err(Error::Closed)));
+    assert!(matches!(engine.begin(Isolation::Serializable), Err(Error::Closed)));
+    assert!(matches!(engine.create_tree("u"), Err(Error::Closed)));
+    assert!(contents(&engine, tree).is_empty(), "snapshots go on");
+}
+
+/// After a failed sync nobody knows what is on disk: readers go on at what was acknowledged, every
+/// later write says why, and so does closing.
+#[test]
+fn a_failed_sync_stops_writing_and_closing_says_so() {
+    let vfs = MemVfs::new();
+    let engine = open(&vfs);
+    let tree = engine.create_tree("t").unwrap();
+    let commit = |key: &[u8]| {
+        let mut tx = engine.begin(Isolation::Serializable)?;
+        tx.put(tree, key, b"v")?;
+        tx.commit(Durability::Sync).map(drop)
+    };
+    commit(b"a").unwrap();
+    vfs.fail_nth(Call::Sync, 1, FaultKind::Io);
+    assert!(matches!(commit(b"b"), Err(Error::Poisoned { .. } | Error::Log(_) | Error::Vfs(_))));
+    vfs.clear_faults();
+    assert!(matches!(commit(b"c"), Err(Error::Poisoned { .. })));
+    assert!(contents(&engine, tree).keys().eq([&b"a"[..]]));
+    assert!(matches!(engine.close(), Err(Error::Poisoned { .. })));
 }

@@ -32,6 +32,13 @@ fn a_leafs_bytes_are_where_the_format_says() {
 }
 
 #[test]
+fn a_childs_bytes_are_where_the_format_says() {
+    let child = PageRef { id: PageId(0x0605_0403_0201), stamp: 0x0a09_0807 };
+    assert_eq!(encode_child(child), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(decode_child(&encode_child(child)), child);
+}
+
+#[test]
 fn a_branch_finds_the_child_that_covers_a_key() {
     let mut page = vec![0; SIZE];
     let mut node = NodeMut::new(&mut page);

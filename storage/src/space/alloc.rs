@@ -269,6 +269,20 @@ impl Space {
         self.give_back((start, pages));
     }
 
+    /// Whether a version reaches all of these pages, as far as the bits know: they are allocated,
+    /// neither pending nor unborn, and no meta slots. What a file says of its own pages is asked
+    /// this before it is acted on.
+    #[must_use]
+    pub fn is_in_use(&self, start: PageId, pages: u64) -> bool {
+        let Some(end) = start.0.checked_add(pages).filter(|end| *end <= self.page_count) else {
+            return false;
+        };
+        let next = self.reserved.partition_point(|page| *page < start);
+        self.used.holds_run(start.0, pages)
+            && !self.idle.meets_run(start.0, pages)
+            && self.reserved.get(next).is_none_or(|page| page.0 >= end)
+    }
+
     /// Drops a page that the versions from `born` up to and without `dropped` reach. It is freed by a
     /// later [`Space::reclaim`], never by this call.
     pub fn retire(&mut self, page: PageId, born: Version, dropped: Version) {

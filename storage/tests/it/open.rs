@@ -28,7 +28,10 @@ fn another_file_is_no_database() {
 fn a_newer_format_is_named() {
     let (vfs, db) = Small::create(4096);
     drop(db);
-    edit(&vfs, 16, &2u32.to_le_bytes());
+    for slot in 0..3 {
+        try_open(&vfs).unwrap();
+        edit(&vfs, slot * 65536 + 16, &2u32.to_le_bytes());
+    }
     assert!(matches!(try_open(&vfs), Err(Error::Version { found: 2, supported: 1, .. })));
 }
 
@@ -122,4 +125,31 @@ fn flipped_bytes_never_give_other_rows() {
         edit(&vfs, at as u64, &[bytes[at]]);
     }
     assert!(noticed > 1000, "{noticed}");
+}
+
+/// A slot with a good checksum around counters that counting cannot have led to.
+#[test]
+fn forged_counters_are_no_meta_page() {
+    let fields: [(u64, &[u8]); 6] = [
+        (40, &u64::MAX.to_le_bytes()),
+        (48, &u64::MAX.to_le_bytes()),
+        (104, &u64::MAX.to_le_bytes()),
+        (112, &7u64.to_le_bytes()),
+        (120, &u32::MAX.to_le_bytes()),
+        (100, &u32::MAX.to_le_bytes()),
+    ];
+    for (at, bytes) in fields {
+        let (vfs, db) = Small::create(4096);
+        drop(db);
+        let file = vfs.open(Path::new(PATH), OpenMode::ReadWrite).unwrap();
+        for slot in 0..3 {
+            let mut page = [0; 512];
+            file.read_exact_at(&mut page, slot * 65536).unwrap();
+            page[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+            let sum = crc32fast::hash(&page[..508]);
+            page[508..].copy_from_slice(&sum.to_le_bytes());
+            edit(&vfs, slot * 65536, &page);
+        }
+        assert!(matches!(try_open(&vfs), Err(Error::NotADatabase { .. })), "field at {at}");
+    }
 }
