@@ -1,13 +1,12 @@
 //! The command line.
 
-use crate::error::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use llmdb::{Clock, Db, Durability, Options, TxTime, ValidTime};
-use std::path::PathBuf;
-use std::time::Duration;
+mod open;
 
-/// How long a commit may stay in memory with `--durability periodic`.
-const PERIODIC: Duration = Duration::from_millis(100);
+pub use open::{DurabilityArg, Open};
+
+use clap::{Args, Parser, Subcommand};
+use llmdb::{TxTime, ValidTime};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,36 +89,6 @@ const DIFF_EXAMPLES: &str = "\
 Examples:
   llmdb diff agent.llmdb user: --a-valid 2024-01-01      what has changed since, in the world
   llmdb diff agent.llmdb user: --a-tx 2024-01-01         what has changed since, in our belief";
-
-/// How the database is opened.
-#[derive(Args, Clone, Debug)]
-pub struct Open {
-    /// The database file
-    pub db: PathBuf,
-    /// Where transactions get their time from
-    #[arg(long, value_enum, default_value = "wall")]
-    pub clock: ClockArg,
-}
-
-/// Where transactions get their time from.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ClockArg {
-    /// The time of day
-    Wall,
-    /// 1, 2, 3, ...
-    Logical,
-}
-
-/// When a commit counts as done.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DurabilityArg {
-    /// When it survives a power failure
-    Sync,
-    /// At once; it survives a power failure 100 ms later
-    Periodic,
-    /// At once; it is handed to the operating system within 10 ms
-    Async,
-}
 
 /// `llmdb exec`
 #[derive(Args, Debug)]
@@ -459,51 +428,6 @@ pub struct Export {
 pub struct Tour {
     /// A git repository; the one around the current directory, or a built-in story, if not given
     pub repository: Option<PathBuf>,
-}
-
-impl Open {
-    /// Opens an existing database.
-    ///
-    /// # Errors
-    /// Those of opening.
-    pub fn existing(&self) -> Result<Db> {
-        self.with(self.options().create(false))
-    }
-
-    /// Opens the database, or makes it.
-    ///
-    /// # Errors
-    /// Those of opening.
-    pub fn or_create(&self) -> Result<Db> {
-        self.with(self.options())
-    }
-
-    /// How it is opened, unless told otherwise.
-    pub fn options(&self) -> Options {
-        Options::new().clock(match self.clock {
-            ClockArg::Wall => Clock::Wall,
-            ClockArg::Logical => Clock::Logical,
-        })
-    }
-
-    /// Opens it in a way of the caller's.
-    ///
-    /// # Errors
-    /// Those of opening.
-    pub fn with(&self, options: Options) -> Result<Db> {
-        Ok(options.open(&self.db)?)
-    }
-}
-
-impl DurabilityArg {
-    /// What it means.
-    pub fn durability(self) -> Durability {
-        match self {
-            Self::Sync => Durability::Sync,
-            Self::Periodic => Durability::Periodic(PERIODIC),
-            Self::Async => Durability::Async,
-        }
-    }
 }
 
 #[cfg(test)]

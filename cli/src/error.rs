@@ -225,6 +225,37 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+
+    /// The codes of this crate's own errors.
+    const OWN: &[&str] = &[
+        "bad_request",
+        "line_too_long",
+        "unsupported",
+        "transaction_open",
+        "no_transaction",
+        "not_in_transaction",
+        "no_partition",
+        "git",
+        "git_rewritten",
+        "interrupted",
+    ];
+
+    #[test]
+    fn the_contract_lists_every_code_with_its_class() {
+        let line_of = |exit: u8| {
+            let cell = format!("| {exit} |");
+            PROTOCOL.lines().find(|line| line.contains(&cell)).unwrap_or_default()
+        };
+        for &(code, class) in llmdb::Error::CODES {
+            let line = line_of(exit_code_of(class));
+            assert!(line.contains(&format!("`{code}`")), "{code}: {line}");
+        }
+        for code in OWN {
+            assert!(PROTOCOL.contains(&format!("`{code}`")), "{code}");
+        }
+    }
+
     #[test]
     fn each_class_has_an_exit_code_of_its_own() {
         let codes: BTreeSet<u8> = ErrorClass::ALL.into_iter().map(exit_code_of).collect();

@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,9 +17,10 @@ impl Stop {
     ///
     /// # Errors
     /// [`Error::Signals`]
+    #[cfg(unix)]
     pub fn on_signals(wake: impl Fn() + Send + 'static) -> Result<Self> {
-        let mut signals =
-            Signals::new([SIGINT, SIGTERM]).map_err(|cause| Error::Signals { cause })?;
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+            .map_err(|cause| Error::Signals { cause })?;
         let stop = Self::default();
         let came = stop.came.clone();
         thread::spawn(move || {
@@ -29,6 +29,28 @@ impl Stop {
                 came.store(true, Ordering::Release);
                 wake();
             }
+        });
+        Ok(stop)
+    }
+
+    /// From now on the two signals are caught; `wake` runs after the first, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::Signals`]
+    #[cfg(not(unix))]
+    pub fn on_signals(wake: impl Fn() + Send + 'static) -> Result<Self> {
+        let stop = Self::default();
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, stop.came.clone())
+                .map_err(|cause| Error::Signals { cause })?;
+        }
+        // Nothing to wait on here but the flag.
+        let flag = stop.clone();
+        thread::spawn(move || {
+            while !flag.came() {
+                thread::sleep(std::time::Duration::from_millis(50));
+            }
+            wake();
         });
         Ok(stop)
     }

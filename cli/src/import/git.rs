@@ -82,7 +82,10 @@ pub fn import(
         let stretch = match progress.load::<Stretch>(db)? {
             None => Stretch::new(&git, None, &head, source.newest)?,
             Some(last) if last.imported < last.commits => last,
-            Some(last) if last.tip == head => return Ok(imported),
+            Some(last) if last.tip == head => {
+                imported.earlier = last.imported - imported.commits.min(last.imported);
+                return Ok(imported);
+            }
             Some(last) => Stretch::new(&git, Some(last.tip), &head, source.newest)?,
         };
         imported.earlier = imported.earlier.max(stretch.imported);
@@ -214,14 +217,19 @@ impl Imported {
 
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { commits, facts, skipped, earlier } = self;
-        write!(f, "{commits} commits, {facts} facts imported")?;
-        if *earlier > 0 {
-            write!(f, ", after {earlier} commits earlier")?;
+        let Self { commits, facts, skipped, earlier } = *self;
+        write!(f, "{}, {} imported", count(commits, "commit"), count(facts, "fact"))?;
+        if earlier > 0 {
+            write!(f, ", after {} earlier", count(earlier, "commit"))?;
         }
-        if *skipped > 0 {
-            write!(f, "; {skipped} files left out, their paths are too long")?;
+        if skipped > 0 {
+            write!(f, "; {} left out, with paths too long for keys", count(skipped, "file"))?;
         }
         writeln!(f)
     }
+}
+
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }

@@ -1,0 +1,85 @@
+//! How a database is opened.
+
+use crate::error::Result;
+use clap::{Args, ValueEnum};
+use llmdb::{Clock, Db, Durability, Options};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a commit may stay in memory with `--durability periodic`.
+const PERIODIC: Duration = Duration::from_millis(100);
+
+/// How the database is opened.
+#[derive(Args, Clone, Debug)]
+pub struct Open {
+    /// The database file
+    pub db: PathBuf,
+    /// Where transactions get their time from
+    #[arg(long, value_enum, default_value = "wall")]
+    pub clock: ClockArg,
+}
+
+/// Where transactions get their time from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ClockArg {
+    /// The time of day
+    Wall,
+    /// 1, 2, 3, ...
+    Logical,
+}
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DurabilityArg {
+    /// When it survives a power failure
+    Sync,
+    /// At once; it survives a power failure 100 ms later
+    Periodic,
+    /// At once; it is handed to the operating system within 10 ms
+    Async,
+}
+
+impl Open {
+    /// Opens an existing database.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub fn existing(&self) -> Result<Db> {
+        self.with(self.options().create(false))
+    }
+
+    /// Opens the database, or makes it.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub fn or_create(&self) -> Result<Db> {
+        self.with(self.options())
+    }
+
+    /// How it is opened, unless told otherwise.
+    pub fn options(&self) -> Options {
+        Options::new().clock(match self.clock {
+            ClockArg::Wall => Clock::Wall,
+            ClockArg::Logical => Clock::Logical,
+        })
+    }
+
+    /// Opens it in a way of the caller's.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub fn with(&self, options: Options) -> Result<Db> {
+        Ok(options.open(&self.db)?)
+    }
+}
+
+impl DurabilityArg {
+    /// What it means.
+    pub fn durability(self) -> Durability {
+        match self {
+            Self::Sync => Durability::Sync,
+            Self::Periodic => Durability::Periodic(PERIODIC),
+            Self::Async => Durability::Async,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Requests as commands.
+
+use crate::shell::{out, place, run, text};
+use serde_json::{Value as Json, json};
+
+fn json_of(arguments: &[&str]) -> Json {
+    serde_json::from_str(&out(&[arguments, &["--json"]].concat())).unwrap()
+}
+
+#[test]
+fn a_fact_is_put_corrected_and_asked_for() {
+    let (_dir, db) = place();
+    let db = text(&db);
+    out(&["put", db, "city", "Paris", "--valid-from", "2024-01-01"]);
+    let note = r#"{"why":"moved"}"#;
+    let put = json_of(&["put", db, "city", r#"{"n":1}"#, "--valid", "2024-06-01", "--note", note]);
+    assert_eq!(put["ok"], true);
+    let may = json_of(&["get", db, "city", "--valid", "2024-05-01"]);
+    assert_eq!(may["value"], "Paris");
+    assert_eq!(may["valid_from"], 1_704_067_200_000_000_i64);
+    let known = (put["tx"].as_i64().unwrap() - 1).to_string();
+    let then = json_of(&["get", db, "city", "--valid", "2024-07-01", "--tx", &known]);
+    assert_eq!(then["value"], "Paris");
+    let shown = out(&["timeline", db, "city"]);
+    assert!(shown.contains("2024-06-01T00:00:00Z   inf"), "{shown}");
+    let shown = out(&["history", db, "city"]);
+    assert!(shown.contains("# why: moved"), "{shown}");
+    let diff = json_of(&["diff", db, "ci", "--a-tx", &known]);
+    let row = &diff["rows"][0];
+    assert_eq!((&row["a"], &row["b"]), (&json!("Paris"), &json!({"n": 1})));
+    let changes = json_of(&["changes", db, "-n", "1"]);
+    assert_eq!(changes["changes"][0]["value"], "Paris");
+    let next = changes["next"].as_str().unwrap();
+    assert_eq!(json_of(&["changes", db, "--next", next])["next"], Json::Null);
+    assert_eq!(json_of(&["scan", db, "c"])["rows"][0]["key"], "city");
+    assert_eq!(json_of(&["verify", db])["problems"], json!([]));
+    assert!(json_of(&["stats", db])["stats"]["file_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn absences_are_commands_too() {
+    let (_dir, db) = place();
+    let db = text(&db);
+    out(&["put", db, "k", "1", "--valid-from", "0"]);
+    out(&["end", db, "k", "--valid-from", "10"]);
+    assert_eq!(run(&["get", db, "k"]).status.code(), Some(1));
+    assert_eq!(json_of(&["get", db, "k", "--valid", "9"])["value"], 1);
+    out(&["delete", db, "k", "--valid-from", "2", "--valid-to", "4"]);
+    let timeline = json_of(&["timeline", db, "k"]);
+    let spans: Vec<_> = timeline["segments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["valid_from"].as_i64().unwrap(), s["valid_to"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(spans, [(0, 2), (4, 10)]);
+}
+
+#[test]
+fn keys_and_partitions_are_named_on_the_command_line() {
+    let (_dir, db) = place();
+    let db = text(&db);
+    out(&["put", db, "/wA=", "1", "--b64", "--partition", "memory", "--valid-from", "-7"]);
+    let scan = json_of(&["scan", db, "-p", "memory"]);
+    assert_eq!(scan["rows"][0]["key_b64"], "/wA=");
+    assert_eq!(scan["rows"][0]["valid_from"], -7);
+    assert_eq!(run(&["scan", db, "-p", "nowhere"]).status.code(), Some(12));
+    assert_eq!(json_of(&["scan", db])["rows"], json!([]));
+}
+
+#[test]
+fn reading_makes_no_database() {
+    let (_dir, db) = place();
+    for command in ["scan", "stats", "verify", "changes", "export"] {
+        let output = run(&[command, text(&db)]);
+        assert_eq!(output.status.code(), Some(12), "{command}");
+        assert!(output.stdout.is_empty(), "{command}");
+    }
+    assert!(!db.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let (_dir, db) = place();
+    let (llmdb, db) = (env!("CARGO_BIN_EXE_llmdb"), text(&db));
+    let script = format!(
+        "head -c 1000000 /dev/zero | tr '\\0' v | {llmdb} put {db} k - && {llmdb} scan {db} | head -c 1"
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn nothing_that_a_terminal_obeys_is_shown() {
+    let (_dir, db) = place();
+    let db = text(&db);
+    out(&["put", db, "\u{1b}[2Jkey", "\u{1b}[31m\u{9b}1m", "--note", "\u{1b}]0;x\u{7}"]);
+    for command in ["scan", "changes", "diff"] {
+        let mut arguments = vec![command, db];
+        if command == "diff" {
+            arguments.extend(["--a-tx", "0"]);
+        }
+        let shown = out(&arguments);
+        assert!(shown.contains("[2Jkey"), "{shown}");
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    }
+}

@@ -1,0 +1,18 @@
+//! The `llmdb` command as a user runs it: a process, its streams and its exit code.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod commands;
+mod crash;
+#[cfg(unix)]
+mod ending;
+mod errors;
+mod examples;
+mod git;
+mod ndjson;
+mod protocol;
+#[cfg(unix)]
+mod resume;
+mod shell;
+mod tour;
+mod transactions;

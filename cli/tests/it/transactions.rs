@@ -1,0 +1,117 @@
+//! Open transactions of the batch protocol.
+
+use crate::shell::{Exec, place};
+use serde_json::{Value as Json, json};
+
+fn value(exec: &mut Exec, txn: Option<&str>) -> Json {
+    let mut get = json!({"op": "get", "key": "k"});
+    if let Some(txn) = txn {
+        get["txn"] = txn.into();
+    }
+    exec.ok(get)["value"].clone()
+}
+
+#[test]
+fn writes_are_seen_inside_and_after_the_commit() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    exec.ok(json!({"op": "begin", "txn": "a"}));
+    exec.ok(json!({"op": "put", "key": "k", "value": 1, "txn": "a"}));
+    assert_eq!(value(&mut exec, Some("a")), 1);
+    assert_eq!(value(&mut exec, None), json!(null), "outside it is not there yet");
+    let scan = exec.ok(json!({"op": "scan", "txn": "a"}));
+    assert_eq!(scan["rows"][0]["value"], 1);
+    let timeline = exec.ok(json!({"op": "timeline", "key": "k", "txn": "a"}));
+    assert_eq!(timeline["segments"][0]["value"], 1);
+    exec.write(1, json!({"op": "commit", "txn": "a", "note": {"why": "test"}}));
+    assert_eq!(value(&mut exec, None), 1);
+    let history = exec.ok(json!({"op": "history", "key": "k"}));
+    assert_eq!(history["rectangles"][0]["note"], json!({"why": "test"}));
+}
+
+#[test]
+fn the_transaction_without_a_name_takes_the_lines_without_one() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    assert_eq!(exec.ok(json!({"op": "begin"})), json!({"ok": true}));
+    assert_eq!(exec.ok(json!({"op": "put", "key": "k", "value": 1})), json!({"ok": true}));
+    assert_eq!(exec.ok(json!({"op": "end", "key": "j"})), json!({"ok": true}));
+    assert_eq!(exec.ok(json!({"op": "rollback", "txn": ""})), json!({"ok": true}));
+    assert_eq!(value(&mut exec, None), json!(null));
+    exec.write(1, json!({"op": "put", "key": "k", "value": 2}));
+}
+
+#[test]
+fn a_commit_of_nothing_takes_no_transaction_time() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    exec.ok(json!({"op": "begin"}));
+    exec.ok(json!({"op": "get", "key": "k"}));
+    assert_eq!(exec.ok(json!({"op": "commit"})), json!({"ok": true, "tx": null}));
+    exec.write(1, json!({"op": "put", "key": "k", "value": 2}));
+}
+
+#[test]
+fn several_are_open_at_once_and_the_later_of_two_that_collide_loses() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    exec.write(1, json!({"op": "put", "key": "k", "value": 0}));
+    for txn in ["a", "b"] {
+        exec.ok(json!({"op": "begin", "txn": txn}));
+        assert_eq!(value(&mut exec, Some(txn)), 0);
+        exec.ok(json!({"op": "put", "key": "k", "value": txn, "txn": txn}));
+    }
+    exec.write(2, json!({"op": "commit", "txn": "b"}));
+    assert_eq!(exec.code(json!({"op": "commit", "txn": "a"})), "conflict");
+    assert_eq!(exec.code(json!({"op": "commit", "txn": "a"})), "no_transaction", "it is over");
+    assert_eq!(value(&mut exec, None), "b");
+}
+
+#[test]
+fn isolation_is_chosen_at_the_beginning() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    // Write skew: each reads what the other writes.
+    for (isolation, code) in [("snapshot", None), ("serializable", Some("conflict"))] {
+        for (txn, reads, writes) in [("a", "x", "y"), ("b", "y", "x")] {
+            exec.ok(json!({"op": "begin", "isolation": isolation, "txn": txn}));
+            exec.ok(json!({"op": "get", "key": reads, "txn": txn}));
+            exec.ok(json!({"op": "put", "key": writes, "value": 1, "txn": txn}));
+        }
+        exec.ok(json!({"op": "commit", "txn": "a"}));
+        let answer = exec.ask(json!({"op": "commit", "txn": "b"}));
+        assert_eq!(answer["code"].as_str(), code, "{isolation}: {answer}");
+    }
+    assert_eq!(exec.code(json!({"op": "begin", "isolation": "none"})), "bad_request");
+}
+
+#[test]
+fn a_refused_write_leaves_the_transaction_as_it_was() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    exec.ok(json!({"op": "begin"}));
+    exec.ok(json!({"op": "put", "key": "k", "value": 1}));
+    assert_eq!(exec.code(json!({"op": "put", "key": "", "value": 1})), "empty_key");
+    let empty = json!({"op": "put", "key": "k", "value": 1, "valid_from": 5, "valid_to": 5});
+    assert_eq!(exec.code(empty), "empty_interval");
+    exec.write(1, json!({"op": "commit"}));
+    assert_eq!(value(&mut exec, None), 1);
+}
+
+#[test]
+fn the_past_is_read_inside_as_outside() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    exec.write(1, json!({"op": "put", "key": "k", "value": "old", "valid_from": 10}));
+    exec.write(2, json!({"op": "put", "key": "k", "value": "new", "valid_from": 10}));
+    exec.ok(json!({"op": "begin"}));
+    exec.ok(json!({"op": "put", "key": "k", "value": "own", "valid_from": 10}));
+    for (tx, expected) in [(json!(1), "old"), (json!(2), "new"), (json!(null), "own")] {
+        let get = json!({"op": "get", "key": "k", "valid": 15, "tx": tx});
+        assert_eq!(exec.ok(get)["value"], expected, "as known at {tx}");
+    }
+    assert_eq!(exec.ok(json!({"op": "get", "key": "k", "valid": 15}))["value"], "own");
+    let early = json!({"op": "get", "key": "k", "valid": 9, "tx": 1});
+    assert_eq!(exec.ok(early)["found"], false);
+    assert_eq!(exec.code(json!({"op": "scan", "valid": 15})), "not_in_transaction");
+}
