@@ -6,7 +6,11 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
 use llmdb_storage::{Batch, StoreOptions, View, create, open};
+use llmdb_temporal::{
+    At, Op, PartitionId, Reader, TreeName, Trees, TxTime, ValidTime, When, resolve,
+};
 use llmdb_vfs::{MemVfs, Vfs};
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,5 +76,52 @@ fn transactions(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, trees, transactions);
+/// `get` of now against the plain get of the same keys and values: what time costs.
+fn now(c: &mut Criterion) {
+    let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
+    create(&vfs, Path::new(PATH), &StoreOptions::default()).unwrap();
+    let mut opened = open(&vfs, Path::new(PATH), &StoreOptions::default()).unwrap();
+    let tree = |name: TreeName| Ok::<_, Infallible>(opened.writer.create_tree(name.as_str()));
+    let trees = Trees::try_from_names(tree).unwrap();
+    let plain = opened.writer.create_tree("plain");
+    for tx in 1..=20 {
+        let ops: Vec<Op> = (0..20_000)
+            .map(|i| Op::put(PartitionId(0), key(i), [tx as u8; 100], When::FromNow))
+            .collect();
+        let mut batch = Batch::new();
+        resolve(&opened.writer.reader(), &trees, &ops, TxTime(tx), None, &mut batch).unwrap();
+        if tx == 1 {
+            (0..20_000).for_each(|i| batch.put(plain, &key(i), &[1; 100]));
+        }
+        batch.sort();
+        opened.writer.apply(&batch).unwrap();
+        let sealed = opened.writer.seal();
+        opened.writer.reclaim(&[sealed.version], sealed.version);
+    }
+    let pages = opened.writer.reader();
+    let mut i = 0;
+    c.bench_function("temporal: plain get of 20,000", |b| {
+        b.iter(|| {
+            i = (i + 7919) % 20_000;
+            pages.get(plain, &key(i)).unwrap().unwrap().len()
+        });
+    });
+    let reader = Reader::new(&pages, &trees);
+    let at = At { valid: ValidTime(20), tx: TxTime(20) };
+    c.bench_function("temporal: get of now, 20 versions a key", |b| {
+        b.iter(|| {
+            i = (i + 7919) % 20_000;
+            reader.get(PartitionId(0), &key(i), at).unwrap().unwrap().value.len()
+        });
+    });
+    let at = At { valid: ValidTime(15), tx: TxTime(10) };
+    c.bench_function("temporal: get as of a past belief, 20 versions a key", |b| {
+        b.iter(|| {
+            i = (i + 7919) % 20_000;
+            reader.get(PartitionId(0), &key(i), at).unwrap().unwrap().value.len()
+        });
+    });
+}
+
+criterion_group!(benches, trees, transactions, now);
 criterion_main!(benches);

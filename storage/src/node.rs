@@ -92,19 +92,23 @@ impl<'p> Node<'p> {
         self.level() == 0
     }
 
+    #[inline]
     pub(crate) fn prefix(self) -> &'p [u8] {
         &self.0[self.0.len() - page::prefix_len(self.0) as usize..]
     }
 
+    #[inline]
     fn head(self, i: usize) -> u32 {
         let at = HEADER + HEAD * i;
         u32::from_le_bytes(self.0[at..at + HEAD].try_into().expect("four bytes"))
     }
 
+    #[inline]
     fn slot(self, i: usize) -> usize {
         u16_at(self.0, HEADER + HEAD * self.count() + SLOT * i)
     }
 
+    #[inline]
     pub(crate) fn cell(self, i: usize) -> Cell<'p> {
         let at = self.slot(i);
         let (suffix_len, value) = (u16_at(self.0, at), u16_at(self.0, at + 2) as u16);
@@ -133,6 +137,7 @@ impl<'p> Node<'p> {
     }
 
     /// Where `key` is among the entries from `from` on: `Ok` its index, or `Err` where it would go.
+    #[inline]
     fn search_from(self, from: usize, key: &[u8]) -> Result<usize, usize> {
         let count = self.count();
         let prefix = self.prefix();

@@ -40,6 +40,7 @@ impl KeyBuf {
         Self { inline: [0; INLINE], heap: Vec::new(), len: 0 }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
         if end <= INLINE {
@@ -130,11 +131,22 @@ impl EncodedKey {
 pub(crate) fn encode_prefix(partition: PartitionId, prefix: &[u8]) -> KeyBuf {
     let mut key = KeyBuf::new();
     key.push(&partition.0.to_be_bytes());
-    let mut parts = prefix.split(|&byte| byte == 0);
-    key.push(parts.next().unwrap_or_default());
-    for part in parts {
-        key.push(&ZERO);
-        key.push(part);
+    // On the path of every read: most keys hold no zero, and of the others most are short.
+    if !prefix.contains(&0) {
+        key.push(prefix);
+    } else if key.len + 2 * prefix.len() <= INLINE {
+        for &byte in prefix {
+            key.inline[key.len] = byte;
+            key.inline[key.len + 1] = ZERO[1];
+            key.len += 1 + usize::from(byte == ZERO[0]);
+        }
+    } else {
+        for part in prefix.split_inclusive(|&byte| byte == ZERO[0]) {
+            key.push(part);
+            if part.ends_with(&ZERO[..1]) {
+                key.push(&ZERO[1..]);
+            }
+        }
     }
     key
 }
