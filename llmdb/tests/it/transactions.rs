@@ -206,9 +206,11 @@ fn a_key_with_a_time_writes_and_reads_there() {
     db.delete_until(key(12), v(15)).unwrap();
     db.end(key(40)).unwrap();
     let mut tx = db.begin().unwrap();
+    assert_eq!(tx.get_as::<String>(key(10)).unwrap().unwrap(), "A");
     assert!(tx.get(key(12)).unwrap().is_none());
     tx.delete(key(25)).unwrap();
     assert!(tx.get(key(26)).unwrap().is_none());
+    assert_eq!(tx.get_as::<String>(key(24)).unwrap().unwrap(), "B");
     tx.commit().unwrap();
     let spans: Vec<_> =
         db.timeline("k", None).unwrap().iter().map(|f| (f.valid_from.0, f.valid_to.0)).collect();
