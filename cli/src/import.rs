@@ -63,10 +63,14 @@ impl Progress {
 /// # Errors
 /// What went wrong; what was committed stays.
 pub fn run(import: &args::Import) -> Result<ExitCode> {
-    let stop = Stop::on_signals(|| {})?;
     match import {
-        args::Import::Git(args) => run_git(args, &stop),
-        args::Import::Ndjson(args) => run_ndjson(args, &stop),
+        args::Import::Git(args) => run_git(args, &Stop::on_signals(|| {})?),
+        // While standard input is awaited nobody would look at a flag: a signal just kills then,
+        // which loses no batch that is committed.
+        args::Import::Ndjson(args) if ndjson::is_stdin(&args.file) => {
+            run_ndjson(args, &Stop::default())
+        }
+        args::Import::Ndjson(args) => run_ndjson(args, &Stop::on_signals(|| {})?),
     }
 }
 

@@ -115,8 +115,10 @@ fn show_verify<W: Write>(stage: &mut Stage<W>, db: &Db) -> Result<()> {
 
 fn show_figures<W: Write>(stage: &mut Stage<W>, scratch: &Path) -> Result<()> {
     let keys = thousands(measure::FACTS as f64);
-    let words =
-        format!("In a database of their own: {keys} keys, each with a value and the one before.");
+    let words = format!(
+        "In a database of their own, in the temporary directory: {keys} keys, each with a value \
+         and the one before."
+    );
     stage.chapter("Sizes and speeds, measured just now", &words)?;
     stage.flush()?;
     let figures = Figures::measure(&scratch.join("speed.llmdb"))?;

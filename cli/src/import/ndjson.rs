@@ -1,8 +1,8 @@
 //! `llmdb import ndjson`: facts as lines of JSON.
 //!
 //! ```text
-//! line := {"key" | "key_b64", "value" | "value_b64" | "value_msgpack_b64", "op"?: "put" | "end" | "delete",
-//!          "valid_from"?, "valid_to"?, "partition"?, "note"?, "tx"?}
+//! line := {"key" | "key_b64", "value" | "value_b64" | "value_msgpack_b64",
+//!          "op"?: "put" | "end" | "delete", "valid_from"?, "valid_to"?, "partition"?, "note"?, "tx"?}
 //! ```
 //!
 //! Lines become transactions: consecutive ones of the same `tx` one, others a batch at a time. The
@@ -62,7 +62,7 @@ pub fn import(
     on_lines: &mut dyn FnMut(u64),
 ) -> Result<u64> {
     let unreadable = |cause| Error::Read { path: file.to_owned(), cause };
-    let input: Box<dyn Read> = if file == Path::new("-") {
+    let input: Box<dyn Read> = if is_stdin(file) {
         Box::new(io::stdin())
     } else {
         Box::new(File::open(file).map_err(unreadable)?)
@@ -91,6 +91,11 @@ pub fn import(
     }
     importer.commit()?;
     Ok(importer.lines.saturating_sub(done))
+}
+
+/// Whether a file is named that means standard input.
+pub fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
 }
 
 impl<'db> Importer<'db> {

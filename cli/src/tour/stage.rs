@@ -102,7 +102,8 @@ impl<W: Write> Stage<W> {
         let mut prompt = "$ ";
         while let Some(line) = lines.next() {
             let more = if lines.peek().is_some() { " \\" } else { "" };
-            let typed = self.bold(&format!("{prompt}{line}{more}"));
+            let typed = cut_line(&format!("{prompt}{line}{more}"), WIDTH - MARGIN.len());
+            let typed = self.bold(&typed);
             self.line(&format!("{MARGIN}{typed}"))?;
             prompt = "    ";
         }

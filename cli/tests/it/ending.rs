@@ -3,11 +3,25 @@
 use crate::shell::{Exec, place};
 use serde_json::json;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::Duration;
 
 fn signal(exec: &Exec, name: &str) {
     let pid = exec.child.id().to_string();
     assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+}
+
+/// The exit code of a run that must end by itself; one that hangs is killed, and fails.
+fn exit_code(child: &mut Child) -> Option<i32> {
+    for _ in 0..600 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("the run did not end");
 }
 
 /// A clean close leaves one file.
@@ -31,7 +45,7 @@ fn a_signal_ends_the_run_by_a_clean_close() {
         signal(&exec, name);
         // Input is still open: it is the signal that ends the run.
         let (mut child, stdin, _stdout) = exec.into_parts();
-        assert_eq!(child.wait().unwrap().code(), Some(0), "SIG{name}");
+        assert_eq!(exit_code(&mut child), Some(0), "SIG{name}");
         drop(stdin);
         assert_alone(&db);
         let mut exec = Exec::start(&db);
@@ -64,6 +78,6 @@ fn whoever_stops_reading_ends_the_run_and_keeps_what_was_answered() {
     let lines = "{\"op\":\"get\",\"key\":\"k\"}\n".repeat(10);
     // The run may have ended before the last of them.
     drop(std::io::Write::write_all(&mut stdin, lines.as_bytes()));
-    assert_eq!(child.wait().unwrap().code(), Some(22));
+    assert_eq!(exit_code(&mut child), Some(22));
     assert_alone(&db);
 }

@@ -2,7 +2,8 @@
 
 use crate::git::{commit, file, import, open, repository};
 use crate::shell::{llmdb, place, text};
-use llmdb::{Db, Key, ValidTime};
+use llmdb::{Db, Key, PartitionId, TxTime, ValidTime};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,7 @@ fn killed_half_way_and_run_again_it_is_the_same() {
         child.wait().unwrap();
         let db = open(&db);
         assert!(db.verify().unwrap().is_clean());
+        assert_one_transaction_each(&db);
         imported.push(progress(&db));
     }
     assert!(
@@ -91,4 +93,14 @@ fn progress(db: &Db) -> u64 {
     let partition = db.partition("_import").unwrap();
     let record = db.as_of_valid(ValidTime(0)).get(Key::new(partition, "git/0")).unwrap();
     record.map_or(0, |fact| fact.value.to_json()["imported"].as_u64().unwrap())
+}
+
+/// Every transaction that brought facts says how far it is, so that none is ever there without.
+fn assert_one_transaction_each(db: &Db) {
+    let records = db.partition("_import").unwrap();
+    let changes = db.changes(TxTime(0), None, None).unwrap().changes;
+    let of = |wanted: PartitionId| -> BTreeSet<TxTime> {
+        changes.iter().filter(|change| change.partition == wanted).map(|change| change.tx).collect()
+    };
+    assert!(of(PartitionId(0)).is_subset(&of(records)));
 }
