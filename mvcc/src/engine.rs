@@ -250,12 +250,15 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
     let from = Lsn::new(mark.lsn);
     if clean {
         if there {
-            // The log was about to be removed, or was made and not yet declared. If it was in use
-            // since, this meta page is stale.
+            // The log was about to be removed, or was made and not yet declared: it holds nothing
+            // that is needed. A log that was in use since this file was closed, or that belongs
+            // to another file, is somebody's data and stays.
+            use llmdb_wal::Error::{MissingLog, MissingSegment};
             match Recovery::open(vfs.clone(), dir, config, mark.incarnation, from) {
-                Err(error @ llmdb_wal::Error::StaleIncarnation { .. }) => return Err(error.into()),
-                Err(llmdb_wal::Error::Io(error)) => return Err(error.into()),
-                _ => Log::discard(&**vfs, dir)?,
+                Ok(_) | Err(MissingLog { .. } | MissingSegment { .. }) => {
+                    Log::discard(&**vfs, dir)?;
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         return Ok((Sequencer::new(writer, mark, None), true));

@@ -95,7 +95,9 @@ impl From<llmdb_wal::Error> for Error {
             E::MissingLog { ref dir } | E::MissingSegment { ref dir, .. } => {
                 Error::CorruptLog { path: dir.clone(), what: error.to_string() }
             }
-            E::Corrupt { ref path, .. } | E::StaleIncarnation { ref path, .. } => {
+            E::Corrupt { ref path, .. }
+            | E::StaleIncarnation { ref path, .. }
+            | E::Foreign { ref path } => {
                 Error::CorruptLog { path: path.clone(), what: error.to_string() }
             }
             error => Error::Log(error),

@@ -2,7 +2,8 @@
 
 use crate::harness::{contents, open, options, path};
 use llmdb_mvcc::{Durability, Engine, EngineOptions, Error, Isolation};
-use llmdb_vfs::{Call, FaultKind, MemVfs, Vfs};
+use llmdb_vfs::{Call, FaultKind, MemVfs, OpenMode, Vfs};
+use std::io::IoSlice;
 use std::path::Path;
 
 #[test]
@@ -116,4 +117,37 @@ fn a_failed_sync_stops_writing_and_closing_says_so() {
     assert!(matches!(commit(b"c"), Err(Error::Poisoned { .. })));
     assert!(contents(&engine, tree).keys().eq([&b"a"[..]]));
     assert!(matches!(engine.close(), Err(Error::Poisoned { .. })));
+}
+
+/// A file that was closed cleanly needs no log; one that lies beside it is another file's, or newer
+/// than the file. Either way it is somebody's data: opening refuses and removes nothing.
+#[test]
+fn a_log_that_is_not_the_files_own_is_neither_used_nor_removed() {
+    let vfs = MemVfs::new();
+    open(&vfs).create_tree("t").unwrap();
+    let at_rest = vfs.crash_losing_all();
+    let file = |vfs: &MemVfs| {
+        let file = vfs.open(path(), OpenMode::Read).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    let closed = file(&at_rest);
+    let mut other = options(&MemVfs::new());
+    other.store.uuid = Some([9; 16]);
+    let foreign = MemVfs::new();
+    other.vfs = std::sync::Arc::new(foreign.clone());
+    let other = Engine::open(path(), other).unwrap();
+    for (vfs, engine) in [(at_rest.clone(), open(&at_rest)), (foreign, other)] {
+        // In use, then killed; the older file is put back in its place.
+        engine.create_tree("u").unwrap();
+        engine.create_tree("v").unwrap();
+        let after = vfs.crash(&mut |_| true);
+        let into = after.open(path(), OpenMode::CreateOrTruncate).unwrap();
+        into.write_all_at(&[IoSlice::new(&closed)], 0).unwrap();
+        let logs = after.read_dir(Path::new("/t.llmdb-wal")).unwrap();
+        let refused = Engine::open(path(), options(&after));
+        assert!(matches!(refused, Err(Error::CorruptLog { .. })), "{refused:?}");
+        assert_eq!(after.read_dir(Path::new("/t.llmdb-wal")).unwrap(), logs);
+    }
 }
