@@ -11,6 +11,9 @@ const LINES_SHORT: usize = 2;
 /// ...and of those where all counts.
 const LINES_LONG: usize = 8;
 
+/// Characters of a value that such a row shows on a screen, so that its note is seen too.
+const VALUE_CHARS: usize = 110;
+
 /// The text of an answer, with the end of its last line.
 pub fn show(answer: Answer, screen: Screen) -> String {
     match answer {
@@ -56,7 +59,8 @@ fn show_rectangles(rectangles: Vec<Rectangle>, screen: Screen) -> String {
             tx_time(rectangle.tx_from),
             tx_time(rectangle.tx_to),
         );
-        let mut what = rectangle.value.map_or_else(|| "(absent)".to_owned(), value_text);
+        let value = rectangle.value.map(|value| screen.cut(value_text(value), VALUE_CHARS));
+        let mut what = value.unwrap_or_else(|| "(absent)".to_owned());
         push_note(&mut what, rectangle.note.as_ref());
         [when, what]
     };
@@ -92,7 +96,7 @@ fn show_changes(changes: Vec<Change>, screen: Screen) -> String {
         }
         if let Some(value) = change.value {
             what.push('\n');
-            what.push_str(&value_text(value));
+            what.push_str(&screen.cut(value_text(value), VALUE_CHARS));
         }
         push_note(&mut what, change.note.as_ref());
         [when, what]
@@ -227,6 +231,23 @@ mod tests {
         assert!(text.contains("2023-11-14T22:13:20.123456Z"), "{text}");
         assert!(text.contains("# author: Ada"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_long_value_does_not_hide_its_note() {
+        let rectangle = |value: String| Rectangle {
+            valid_from: ValidTime(0),
+            valid_to: ValidTime::INFINITY,
+            tx_from: TxTime(1),
+            tx_to: TxTime::INFINITY,
+            value: Some(Json::from(value).into()),
+            tx: TxTime(1),
+            note: Some(json!("why")),
+        };
+        let answer = || Answer::Rectangles(vec![rectangle("v".repeat(5_000))]);
+        assert!(show(answer(), SCREEN).contains("# why"));
+        let whole = show(answer(), Screen { width: None });
+        assert!(whole.contains(&"v".repeat(5_000)), "a file takes all of it");
     }
 
     #[test]

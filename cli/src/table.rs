@@ -20,6 +20,14 @@ impl Screen {
         Self { width }
     }
 
+    /// The beginning of a long text; files take all of it.
+    pub fn cut(self, text: String, chars_max: usize) -> String {
+        if self.width.is_none() || text.chars().count() <= chars_max {
+            return text;
+        }
+        text.chars().take(chars_max - 1).chain(['…']).collect()
+    }
+
     /// A table of `rows` under `header`, each cell of one or more lines. What takes more than
     /// `lines_max` is cut on a screen; files take all.
     pub fn table<const N: usize>(

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::import::git::{self, GitSource, Imported};
 use crate::stop::Stop;
 use llmdb::{Db, Fact, Key, PartitionId, TxTime, ValidTime};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -132,7 +133,8 @@ impl Subject {
             .filter_map(|(key, count)| Some((count, String::from_utf8(key).ok()?)))
             .filter(|(_, key)| is_presentable(key))
             .collect();
-        keys.sort_by(|(a, key_a), (b, key_b)| b.cmp(a).then_with(|| key_a.cmp(key_b)));
+        // Where all changed alike, the one that everybody knows.
+        keys.sort_by_key(|(count, key)| (Reverse(*count), !key.starts_with("README"), key.clone()));
         for (_, key) in keys {
             if read.get(Key::new(PartitionId(0), key.as_str()))?.is_some() {
                 let timeline = read.timeline(key.as_str(), None)?;
