@@ -178,6 +178,21 @@ proptest! {
         prop_assert_eq!(typed.to_json(), json);
     }
 
+    /// The walk over a typed value for the numbers of its JSON parts takes no element for another.
+    #[test]
+    fn typed_values_with_json_in_them_come_back_equal(
+        before in any::<(f64, f32, i64, u64, String, Vec<i16>)>(),
+        long in "[a-z]{0,300}",
+        json in any_json(),
+        after in any::<(f64, Option<u32>, char, i128)>(),
+    ) {
+        let typed = (before, long, json, after);
+        type Typed = ((f64, f32, i64, u64, String, Vec<i16>), String, serde_json::Value,
+            (f64, Option<u32>, char, i128));
+        let read: Typed = Value::of(&typed).unwrap().to().unwrap();
+        prop_assert_eq!(read, typed);
+    }
+
     #[test]
     fn any_bytes_come_back_equal(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let value = Value::from(bytes);
