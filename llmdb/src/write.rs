@@ -9,6 +9,7 @@ use crate::{
 use llmdb_temporal::{At, KeyRange, Op, Pending, Reader, head_key};
 use serde::de::DeserializeOwned;
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ pub struct WriteTx<'db> {
 /// What a transaction rests on, in keys of `heads`.
 #[derive(Default)]
 struct Reads {
-    keys: Vec<Vec<u8>>,
+    keys: BTreeSet<Vec<u8>>,
     ranges: Vec<KeyRange>,
 }
 
@@ -200,7 +201,7 @@ impl<'db> WriteTx<'db> {
     fn note_read(&self, partition: PartitionId, user_key: &[u8]) -> Result<()> {
         let key = head_key(partition, user_key)?;
         if self.isolation == Isolation::Serializable {
-            self.reads.borrow_mut().keys.push(key);
+            self.reads.borrow_mut().keys.insert(key);
         }
         Ok(())
     }
@@ -218,9 +219,7 @@ impl<'db> WriteTx<'db> {
         if pending.is_empty() {
             return Ok(None);
         }
-        let Reads { mut keys, ranges } = reads.into_inner();
-        keys.sort_unstable();
-        keys.dedup();
+        let Reads { keys, ranges } = reads.into_inner();
         let heads = core.trees.heads;
         keys.iter().for_each(|key| tx.note_read(heads, key));
         for range in &ranges {
