@@ -45,6 +45,21 @@ fn a_database_at_rest_is_one_file() {
     assert_clean(&db);
 }
 
+fn log_of(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-wal", path.display()))
+}
+
+/// Copies the log of one database beside another.
+fn copy_log(from: &Path, to: &Path) {
+    let (from, to) = (log_of(from), log_of(to));
+    let _ = fs::remove_dir_all(&to);
+    fs::create_dir(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
 #[test]
 fn what_was_not_closed_is_recovered() {
     let (dir, path) = at_rest();
@@ -53,18 +68,33 @@ fn what_was_not_closed_is_recovered() {
     db.put("late", b"in the log alone").unwrap();
     // What a power failure would leave, had everything reached the disk.
     fs::copy(&path, &copy).unwrap();
-    let wal = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
-    fs::create_dir(wal(&copy)).unwrap();
-    for entry in fs::read_dir(wal(&path)).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), wal(&copy).join(entry.file_name())).unwrap();
-    }
+    copy_log(&path, &copy);
     let recovered = Options::new().clock(Clock::Logical).open(&copy).unwrap();
     assert_eq!(recovered.digest().unwrap(), db.digest().unwrap());
     recovered.close().unwrap();
-    // A file that needs its log is not opened without it.
+}
+
+#[test]
+fn a_file_is_not_opened_without_the_log_that_it_needs() {
+    let (dir, path) = at_rest();
+    let old = dir.path().join("old.llmdb");
+    fs::copy(&path, &old).unwrap();
+    let db = Options::new().clock(Clock::Logical).open(&path).unwrap();
+    db.put("late", b"in the log alone").unwrap();
+    let damaged = ("corrupt", ErrorClass::Corrupt);
+    let copy = dir.path().join("copy.llmdb");
     fs::copy(&path, &copy).unwrap();
-    assert_eq!(code(&copy), ("corrupt", ErrorClass::Corrupt));
+    assert_eq!(code(&copy), damaged, "the log is missing");
+    let (_other_dir, other) = at_rest();
+    let other_db = Options::new().clock(Clock::Logical).open(&other).unwrap();
+    other_db.put("late", b"elsewhere").unwrap();
+    copy_log(&other, &copy);
+    assert_eq!(code(&copy), damaged, "the log is another database's");
+    copy_log(&path, &old);
+    assert_eq!(code(&old), damaged, "the file is a backup, its log has gone on");
+    copy_log(&path, &copy);
+    let recovered = Options::new().clock(Clock::Logical).open(&copy).unwrap();
+    assert_eq!(recovered.digest().unwrap(), db.digest().unwrap());
 }
 
 #[test]
