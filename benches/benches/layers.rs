@@ -53,7 +53,7 @@ fn trees(c: &mut Criterion) {
             |batch| {
                 opened.writer.apply(&batch).unwrap();
                 let sealed = opened.writer.seal();
-                opened.writer.reclaim(&[sealed.version], sealed.version);
+                opened.writer.reclaim(&[sealed.version], &[]);
             },
             BatchSize::SmallInput,
         );
@@ -96,7 +96,7 @@ fn now(c: &mut Criterion) {
         batch.sort();
         opened.writer.apply(&batch).unwrap();
         let sealed = opened.writer.seal();
-        opened.writer.reclaim(&[sealed.version], sealed.version);
+        opened.writer.reclaim(&[sealed.version], &[]);
     }
     let pages = opened.writer.reader();
     let mut i = 0;

@@ -17,6 +17,11 @@ pub(crate) struct Checkpointing {
 }
 
 impl Checkpointing {
+    /// Whether the newest checkpoint holds everything up to commit `seq`.
+    pub(crate) fn holds(&self, seq: u64) -> bool {
+        self.seq == Some(seq)
+    }
+
     pub(crate) fn starting_at(lsn: Lsn, seq: Option<u64>) -> Self {
         Checkpointing { keep_from: lsn, lsn, seq }
     }
@@ -27,8 +32,15 @@ impl Shared {
     /// Does nothing if nothing was committed since the last one.
     pub(crate) fn checkpoint(&self) -> Result<CheckpointReport> {
         let mut last = self.checkpointing.lock();
+        self.sequencer.lock().check_writable()?;
+        self.checkpoint_in_turn(&mut last)
+    }
+
+    /// A checkpoint by whoever holds the lock of checkpoints; the last one, of a database that is
+    /// being closed, too.
+    pub(crate) fn checkpoint_in_turn(&self, last: &mut Checkpointing) -> Result<CheckpointReport> {
         let mut sequencer = self.sequencer.lock();
-        sequencer.check_writable()?;
+        sequencer.check_sound()?;
         if last.seq == Some(sequencer.seq) {
             return Ok(CheckpointReport::default());
         }
@@ -52,6 +64,9 @@ impl Shared {
             }
         };
         let mut sequencer = self.sequencer.lock();
+        // A commit that failed meanwhile left half a batch: nothing is sealed any more, and the
+        // pages in flight stay where readers find them.
+        sequencer.check_sound()?;
         let sealed = sequencer.writer.finish_checkpoint(checkpoint);
         sequencer.push_sealed(sealed);
         sequencer.publish_ready(self);
@@ -95,9 +110,10 @@ impl Shared {
             return Ok(());
         }
         // Whoever comes second finds the cache emptied by the one before.
-        let _turn = self.holding_back.lock();
+        let mut last = self.checkpointing.lock();
         if self.load.cache_bytes() >= self.options.cache_bytes {
-            self.checkpoint()?;
+            self.sequencer.lock().check_writable()?;
+            self.checkpoint_in_turn(&mut last)?;
         }
         Ok(())
     }

@@ -37,7 +37,6 @@ pub(crate) struct Shared {
     pub(crate) active: Mutex<Active>,
     pub(crate) visible: Visible,
     pub(crate) checkpointing: Mutex<Checkpointing>,
-    pub(crate) holding_back: Mutex<()>,
     pub(crate) load: Load,
     pub(crate) keeper: Keeper,
     lock: Mutex<Option<Box<dyn Lock>>>,
@@ -89,7 +88,6 @@ impl Engine {
             active: Mutex::default(),
             visible: Visible::default(),
             checkpointing: Mutex::new(Checkpointing::starting_at(start, seq)),
-            holding_back: Mutex::new(()),
             load: Load::default(),
             keeper: Keeper::default(),
             lock: Mutex::new(Some(lock)),
@@ -190,9 +188,10 @@ impl Engine {
         EngineStats::of(&self.shared)
     }
 
-    /// Closes the database: everything is in the one file, marked clean, and the log is gone.
-    /// Snapshots that are still held go on reading; the lock is released. Closing again does
-    /// nothing.
+    /// Closes the database: everything is in the one file, marked clean, and the log is gone. A
+    /// commit that comes later is refused; one that came before is in the file. Snapshots go on
+    /// reading, and therefore the file stays locked until the engine is dropped. Closing again
+    /// does nothing.
     ///
     /// # Errors
     /// The failure of the last checkpoint, or [`Error::Poisoned`]: the log stays then, and the next
@@ -200,12 +199,7 @@ impl Engine {
     pub fn close(&self) -> Result<()> {
         self.shared.keeper.stop();
         let closed = self.shared.close();
-        let mut sequencer = self.shared.sequencer.lock();
-        sequencer.closed = true;
-        sequencer.log = None;
-        drop(sequencer);
         self.shared.visible.give_up();
-        self.shared.lock.lock().take();
         closed
     }
 }
@@ -214,23 +208,28 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // What cannot be written here is still in the log.
         let _ = self.close();
+        // Only now: snapshots borrow the engine, so none is left to be written under.
+        self.shared.lock.lock().take();
     }
 }
 
 impl Shared {
     fn close(&self) -> Result<()> {
-        let sequencer = self.sequencer.lock();
-        if sequencer.closed {
+        // Held to the end: no checkpoint is under way when the file is marked, and none begins.
+        let mut last = self.checkpointing.lock();
+        let mut sequencer = self.sequencer.lock();
+        if std::mem::replace(&mut sequencer.closed, true) {
             return Ok(());
         }
         // What was not durable when writing stopped may be lost: closing says so.
-        sequencer.check_writable()?;
+        sequencer.check_sound()?;
         if sequencer.log.is_none() {
             return Ok(());
         }
         drop(sequencer);
-        self.checkpoint()?;
+        self.checkpoint_in_turn(&mut last)?;
         let mut sequencer = self.sequencer.lock();
+        assert!(last.holds(sequencer.seq), "no commit gets in while the database is closed");
         let (lsn, incarnation) = (sequencer.lsn.get(), sequencer.incarnation);
         sequencer.writer.mark_clean(lsn, incarnation)?;
         match sequencer.log.take().map(Arc::try_unwrap) {
@@ -270,6 +269,10 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
     let mut recovery = Recovery::open(vfs.clone(), dir, config, mark.incarnation, from)?;
     let mut reached = mark;
     let outcome = recovery.replay(|commit| -> Result<()> {
+        if commit.seq != reached.seq + 1 {
+            let what = format!("commit {} follows commit {}", commit.seq, reached.seq);
+            return Err(Error::CorruptLog { path: dir.to_owned(), what });
+        }
         reached.mark = Record::replay(commit.payload, &mut writer)?;
         reached.seq = commit.seq;
         Ok(())

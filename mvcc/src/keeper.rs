@@ -1,12 +1,12 @@
-//! The keeper: a thread for what happens some time after a commit. It hands the log to the
-//! operating system for `Async` commits, syncs it for `Periodic` ones, and makes checkpoints when
-//! they are due. It starts with the first commit that needs it; no `Sync` commit waits for it.
+//! The keeper: threads for what happens some time after a commit. One hands the log to the
+//! operating system for `Async` commits and syncs it for `Periodic` ones, another makes
+//! checkpoints when they are due. They start with the first commit that needs them; no `Sync`
+//! commit waits for them.
 
 use crate::engine::Shared;
 use crate::{Durability, Result};
 use llmdb_wal::Log;
-use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,13 @@ const BUFFERED_BYTES_MAX: usize = 4 << 20;
 /// After a checkpoint that failed, the next is not tried sooner.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Work for two threads: one keeps deadlines, which must not wait for the other's checkpoints.
 #[derive(Debug, Default)]
 pub(crate) struct Keeper {
     todo: Mutex<Todo>,
-    wake: Condvar,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    log_wake: Condvar,
+    checkpoint_wake: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +33,6 @@ struct Todo {
     write_out: bool,
     sync_by: Option<Instant>,
     checkpoint: bool,
-    not_before: Option<Instant>,
 }
 
 impl Keeper {
@@ -50,85 +51,96 @@ impl Keeper {
             return Ok(());
         }
         let mut todo = self.todo.lock();
-        let idle = !todo.write_out && !todo.checkpoint && todo.sync_by.is_none();
-        todo.checkpoint |= checkpoint;
-        match durability {
-            Durability::Sync => {}
-            Durability::Async => todo.write_out = true,
-            Durability::Periodic(interval) => {
-                todo.write_out = true;
-                let by = Instant::now() + interval;
-                todo.sync_by = Some(todo.sync_by.map_or(by, |earlier| earlier.min(by)));
-            }
+        if checkpoint && !todo.checkpoint {
+            todo.checkpoint = true;
+            self.checkpoint_wake.notify_one();
+        }
+        let mut earlier = false;
+        if let Durability::Periodic(interval) = durability {
+            let by = Instant::now() + interval;
+            earlier = todo.sync_by.is_none_or(|now| by < now);
+            todo.sync_by = Some(todo.sync_by.map_or(by, |now| now.min(by)));
+        }
+        let writes = durability != Durability::Sync && !todo.write_out;
+        todo.write_out |= writes;
+        if writes || earlier {
+            self.log_wake.notify_one();
         }
         if !todo.started && !todo.stop {
             todo.started = true;
-            self.start(shared);
-        }
-        drop(todo);
-        if idle {
-            self.wake.notify_one();
+            self.start(shared, "llmdb-log", Keeper::run_log);
+            self.start(shared, "llmdb-checkpoint", Keeper::run_checkpoints);
         }
         Ok(())
     }
 
-    fn start(&self, shared: &Shared) {
+    fn start(&self, shared: &Shared, name: &str, run: fn(&Keeper, &Shared)) {
         let Some(shared) = shared.this.upgrade() else { return };
         let thread = std::thread::Builder::new()
-            .name("llmdb-keeper".into())
-            .spawn(move || shared.keeper.run(&shared));
-        // Without the thread, commits write out what they buffer and checkpoints are by hand.
-        *self.thread.lock() = thread.ok();
+            .name(name.into())
+            .spawn(move || run(&shared.keeper, &shared));
+        // Without the threads, commits write out what they buffer, and hold back for checkpoints.
+        self.threads.lock().extend(thread.ok());
     }
 
-    fn run(&self, shared: &Arc<Shared>) {
-        loop {
-            let mut todo = self.todo.lock();
-            if todo.stop {
-                return;
-            }
-            let now = Instant::now();
-            let checkpoint = todo.checkpoint && todo.not_before.is_none_or(|at| at <= now);
-            let sync = todo.sync_by.is_some_and(|by| by <= now);
-            if !todo.write_out && !sync && !checkpoint {
-                let until = match (todo.sync_by, todo.checkpoint) {
-                    (Some(by), _) => by,
-                    (None, true) => todo.not_before.unwrap_or(now),
-                    (None, false) => now + Duration::from_secs(3600),
-                };
-                self.wake.wait_until(&mut todo, until);
+    /// Writes the log out soon after an `Async` commit, and syncs it in time for `Periodic` ones.
+    fn run_log(&self, shared: &Shared) {
+        let mut todo = self.todo.lock();
+        while !todo.stop {
+            let due = |by: Option<Instant>| by.is_some_and(|by| by <= Instant::now());
+            if !todo.write_out && !due(todo.sync_by) {
+                match todo.sync_by {
+                    Some(by) => drop(self.log_wake.wait_until(&mut todo, by)),
+                    None => self.log_wake.wait(&mut todo),
+                }
                 continue;
             }
-            if todo.write_out {
+            if todo.write_out && !due(todo.sync_by) {
                 // Commits of the next moments share the write.
-                self.wake.wait_for(&mut todo, WRITE_OUT_AFTER);
+                let until = Instant::now() + WRITE_OUT_AFTER;
+                let until = todo.sync_by.map_or(until, |by| by.min(until));
+                while !todo.stop && !self.log_wake.wait_until(&mut todo, until).timed_out() {}
             }
+            let sync = due(todo.sync_by);
             todo.write_out = false;
             if sync {
                 todo.sync_by = None;
             }
-            if checkpoint {
-                todo.checkpoint = false;
+            MutexGuard::unlocked(&mut todo, || {
+                let log = shared.sequencer.lock().log.clone();
+                // A failure poisons the log, which tells every later commit.
+                if let Some(log) = log {
+                    let _ = if sync { log.sync(log.end()).map(drop) } else { log.write_out() };
+                }
+            });
+        }
+    }
+
+    fn run_checkpoints(&self, shared: &Shared) {
+        let mut todo = self.todo.lock();
+        while !todo.stop {
+            if !todo.checkpoint {
+                self.checkpoint_wake.wait(&mut todo);
+                continue;
             }
-            drop(todo);
-            // A failure here poisons the log, which tells every later commit.
-            let log = shared.sequencer.lock().log.clone();
-            if let Some(log) = log {
-                let _ = if sync { log.sync(log.end()).map(drop) } else { log.write_out() };
-            }
-            if checkpoint && shared.checkpoint_is_due() && shared.checkpoint().is_err() {
-                let mut todo = self.todo.lock();
-                todo.checkpoint = true;
-                todo.not_before = Some(Instant::now() + RETRY_AFTER);
+            let made = MutexGuard::unlocked(&mut todo, || {
+                !shared.checkpoint_is_due() || shared.checkpoint().is_ok()
+            });
+            todo.checkpoint = !made;
+            if !made {
+                let until = Instant::now() + RETRY_AFTER;
+                while !todo.stop && !self.checkpoint_wake.wait_until(&mut todo, until).timed_out() {
+                }
             }
         }
     }
 
-    /// Ends the thread after what it is doing.
+    /// Ends the threads after what they are doing.
     pub(crate) fn stop(&self) {
         self.todo.lock().stop = true;
-        self.wake.notify_one();
-        if let Some(thread) = self.thread.lock().take() {
+        self.log_wake.notify_all();
+        self.checkpoint_wake.notify_all();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
             let _ = thread.join();
         }
     }

@@ -1,13 +1,14 @@
 //! The published state: what a snapshot that begins now sees.
 //!
-//! States are kept in boxes by version. A reader gets at one through `current` and may use it as
-//! long as its slot holds the version; the sequencer drops a box only after a scan of the slots
+//! States are kept by version. A reader gets at one through `current` and may use it as
+//! long as its slot holds the version; the sequencer drops one only after a scan of the slots
 //! in which no reader was pending and none held its version.
 
 use crate::slots::{Pinned, Slot, Slots};
 use llmdb_storage::{Roots, Version};
 use std::collections::BTreeMap;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// One consistent state of the database.
@@ -30,19 +31,13 @@ pub(crate) struct Published {
 
 /// The half that only the sequencer uses: the owner of all states.
 #[derive(Debug, Default)]
-pub(crate) struct States(BTreeMap<Version, Box<State>>);
+pub(crate) struct States(BTreeMap<Version, Arc<State>>);
 
 /// The versions that are live on account of readers.
 #[derive(Debug)]
 pub(crate) struct Live {
     /// Pinned versions and the published one, ascending.
     pub(crate) versions: Vec<Version>,
-}
-
-impl Live {
-    pub(crate) fn oldest(&self) -> Version {
-        self.versions[0]
-    }
 }
 
 impl States {
@@ -78,7 +73,7 @@ impl Published {
         // Pairs with the store in `publish`; see the drawing in `slots`.
         let state = self.current.load(Ordering::SeqCst);
         // SAFETY: something is published before the database is handed out, so the pointer leads
-        // to a box of `States`. The box is not dropped: while the slot is PENDING no scan lets
+        // to an entry of `States`. The entry is not dropped: while the slot is PENDING no scan lets
         // anything go, and once it holds the version no scan lets this one go.
         let state = unsafe { &*state };
         slot.pin(state.version.0);
@@ -87,10 +82,9 @@ impl Published {
 
     /// Makes `state` what new snapshots see.
     pub(crate) fn publish(&self, states: &mut States, state: State) {
-        let version = state.version;
-        let mut state = Box::new(state);
-        let pointer: *mut State = &mut *state;
-        states.0.insert(version, state);
+        let state = Arc::new(state);
+        let pointer = Arc::as_ptr(&state).cast_mut();
+        states.0.insert(state.version, state);
         self.current.store(pointer, Ordering::SeqCst);
     }
 

@@ -53,7 +53,6 @@ impl<'a> Record<'a> {
             Some(Record::Commit { mark, batch }) => {
                 let mut batch = Batch::decode(batch.to_vec())?;
                 batch.sort();
-                writer.make_room(&batch)?;
                 writer.apply(&batch)?;
                 Ok(mark)
             }

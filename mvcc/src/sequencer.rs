@@ -72,11 +72,14 @@ impl Sequencer {
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {
-        if self.closed {
-            return Err(Error::Closed);
-        }
+        self.check_sound()?;
+        if self.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Whether the newest state is whole and the disk is known.
+    pub(crate) fn check_sound(&self) -> Result<()> {
         match self.writer.poisoned() {
-            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            Some(cause) => Err(Error::Poisoned { cause }),
             None => Ok(()),
         }
     }
@@ -117,8 +120,6 @@ impl Sequencer {
         let (header, body) = record.encode();
         log.reserve(HEADER + body.len())?;
         if let Some(batch) = batch {
-            self.writer.make_room(batch)?;
-            // A failure in here poisons the writer: the newest state is half made.
             self.writer.apply(batch)?;
         }
         match log.append(self.seq + 1, &[&header, body]) {
@@ -150,9 +151,10 @@ impl Sequencer {
         self.sealed.push_back(Group { state, needs });
     }
 
-    /// Seals the open group, if there is one.
+    /// Seals the open group, if there is one. After a failure half a batch may be in it: it is
+    /// never seen.
     fn seal(&mut self) {
-        if self.open.is_some() {
+        if self.open.is_some() && self.check_sound().is_ok() {
             let sealed = self.writer.seal();
             self.push_sealed(sealed);
         }
@@ -174,7 +176,7 @@ impl Sequencer {
         // Commits that need not be durable were only waiting for those before them.
         if self.nothing_waits() && self.open.is_some() {
             self.seal();
-            newest = self.sealed.pop_front();
+            newest = self.sealed.pop_front().or(newest);
         }
         if let Some(group) = newest {
             self.publish(&shared.published, group.state);
@@ -196,10 +198,9 @@ impl Sequencer {
     /// Frees what no snapshot, sealed group or meta page reaches any more.
     fn reclaim(&mut self, published: &Published) {
         let Some(live) = published.live(&mut self.states) else { return };
-        let oldest = live.oldest();
-        let mut versions: Vec<Version> = live.versions;
-        versions.extend(self.sealed.iter().map(|group| group.state.version));
-        self.writer.reclaim(&versions, oldest);
+        let unpublished: Vec<Version> =
+            self.sealed.iter().map(|group| group.state.version).collect();
+        self.writer.reclaim(&live.versions, &unpublished);
     }
 
     /// What a checkpoint of the newest state records.
@@ -232,20 +233,22 @@ impl Shared {
         let mut sequencer = self.sequencer.lock();
         sequencer.check_writable()?;
         let since = tx.snapshot.seq();
+        // What came between is a conflict only for a transaction that turns out to write.
         let conflict = match tx.isolation {
             Isolation::Serializable => sequencer.recent.conflict(&tx.reads, since),
             Isolation::Snapshot => (sequencer.recent.conflict(&tx.declared, since))
                 .or_else(|| sequencer.recent.overlap(&batch, since)),
         };
-        if let Some(seq) = conflict {
-            return Err(Error::Conflict { seq }.into());
-        }
         let last_mark = sequencer.mark;
-        let mark = intent.resolve(last_mark, &sequencer.writer.reader(), &mut batch)?;
-        if batch.is_empty() {
+        let resolved = intent.resolve(last_mark, &sequencer.writer.reader(), &mut batch);
+        if resolved.is_ok() && batch.is_empty() {
             let (seq, mark) = (tx.snapshot.seq(), tx.snapshot.mark());
             return Ok(Committed { seq, mark, wrote: false });
         }
+        if let Some(seq) = conflict {
+            return Err(Error::Conflict { seq }.into());
+        }
+        let mark = resolved?;
         let log = sequencer.start_log(self)?;
         batch.sort();
         for write in batch.iter() {
@@ -273,6 +276,10 @@ impl Shared {
     pub(crate) fn create_tree(&self, name: &str) -> Result<TreeId> {
         let mut sequencer = self.sequencer.lock();
         if let Some(tree) = sequencer.writer.tree(name) {
+            // Another thread may still be waiting for it to be durable.
+            let seq = sequencer.seq;
+            drop(sequencer);
+            self.wait_until_visible(seq)?;
             return Ok(tree);
         }
         sequencer.check_writable()?;
@@ -297,14 +304,14 @@ impl Shared {
         }
         match self.visible.has(seq) {
             true => Ok(()),
-            false => self.sequencer.lock().check_writable(),
+            false => self.sequencer.lock().check_writable().and(Err(Error::Closed)),
         }
     }
 
     /// One round of group commit: everything applied so far becomes durable and visible.
     pub(crate) fn sync_and_publish(&self) -> Result<()> {
         let mut sequencer = self.sequencer.lock();
-        sequencer.check_writable()?;
+        sequencer.check_sound()?;
         sequencer.seal();
         let (log, needed) = (sequencer.log.clone(), sequencer.needed());
         if let (Some(log), Some(needed)) = (log, needed) {

@@ -16,7 +16,7 @@
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 const FREE: u64 = u64::MAX;
 const PENDING: u64 = u64::MAX - 1;
@@ -83,11 +83,16 @@ impl Slots {
                 }
             }
             chunk = chunk.next.get_or_init(|| Box::new(Chunk::new()));
+            // Pairs with the fence in `scan`: a scan that missed the chunk comes before the load
+            // of `current` that follows.
+            fence(Ordering::SeqCst);
         }
     }
 
     /// Looks at all slots.
     pub(crate) fn scan(&self) -> Pinned {
+        // Pairs with the fence in `take`.
+        fence(Ordering::SeqCst);
         let mut versions = Vec::new();
         let mut chunk = Some(&self.first);
         while let Some(now) = chunk {

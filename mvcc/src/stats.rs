@@ -29,17 +29,21 @@ pub struct EngineStats {
 impl EngineStats {
     pub(crate) fn of(shared: &Shared) -> Self {
         let sequencer = shared.sequencer.lock();
-        let space = sequencer.writer.space_use();
         let newest = sequencer.states.newest().map_or(0, |version| version.0);
-        EngineStats {
-            space,
+        let log = sequencer.log.clone();
+        let mut stats = EngineStats {
+            space: sequencer.writer.space_use(),
             dirty_pages: sequencer.writer.dirty_pages(),
             seq: sequencer.seq,
             mark: sequencer.mark,
-            log: sequencer.log.as_ref().map(|log| log.stats()),
+            log: None,
             trees: sequencer.writer.trees().count() as u64,
             states: sequencer.states.len() as u64,
             oldest_lag: sequencer.states.oldest().map_or(0, |oldest| newest - oldest.0),
-        }
+        };
+        drop(sequencer);
+        // The log's counts wait for a sync that is under way; commits do not wait for them.
+        stats.log = log.map(|log| log.stats());
+        stats
     }
 }

@@ -102,7 +102,8 @@ impl Writer {
     fn write_catalog(&mut self) -> Result<()> {
         let changed = self.catalog.take_changed(&self.roots);
         let mut edit = Edit::new(self, TreeId(0));
-        let written = changed.iter().try_for_each(|(name, value)| edit.put(name.as_bytes(), value));
+        let written =
+            changed.iter().try_for_each(|(name, value)| edit.put(name.as_bytes(), value, false));
         if let Err(error) = &written {
             self.poison(error);
         }
@@ -221,20 +222,21 @@ impl Writer {
         (extra, level[0], height as u32)
     }
 
-    /// The checkpoint is durable: its pages are read from the file from now on.
+    /// The checkpoint is durable: its pages are read from the file from now on. Not to be called
+    /// on a poisoned writer, whose pages stay where they are.
     ///
     /// Seals a version, to be published: snapshots of it and later ones never see the frames.
     pub fn finish_checkpoint(&mut self, done: Checkpoint) -> Sealed {
         let version = done.sealed.version;
         let sealed = self.seal();
-        let mut cleared = Vec::with_capacity(done.frames.len());
         for (page, frame) in done.frames {
             assert_eq!(self.pager.table.get(page), Some(frame), "a page in flight keeps its frame");
+            // SAFETY: the version in flight is live, so its frames are neither edited nor freed.
+            let born = crate::page::born(unsafe { self.pager.frames.bytes(frame) });
             self.pager.table.set(page, None);
             self.dirty.clear(page.0);
-            cleared.push(frame);
+            self.cleared.retire((PageId(u64::from(frame.0)), 1), born, sealed.version);
         }
-        self.cleared.push_back((sealed.version, cleared));
         for (page, born) in done.replaced {
             self.space.retire(page.id, born, version);
         }

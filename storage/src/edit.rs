@@ -4,7 +4,7 @@
 //! with it the path from the root, because a parent names its child's place and stamp. Keys come
 //! in ascending order, so the path to one key is most of the path to the next.
 
-use crate::extent::{self, Extents};
+use crate::extent::Extents;
 use crate::frames::FrameId;
 use crate::node::{Node, NodeMut, encode_child};
 use crate::page;
@@ -184,20 +184,8 @@ impl<'w> Edit<'w> {
         Ok(level)
     }
 
-    /// `key` has `value` from now on.
-    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.pager.check_sizes(key, value)?;
-        if self.pager.is_inline(key, value) {
-            return self.put_body(key, value, false);
-        }
-        let pages = extent::pages_for(value.len(), self.pager.page_size);
-        let parts = self.writer.space.alloc_run(pages, extent::PARTS_MAX);
-        let parts = parts.map_err(|error| self.writer.space_error(error))?;
-        let extents = extent::write(&self.pager, parts, self.writer.version, value)?;
-        self.put_body(key, &extents.encode(), true)
-    }
-
-    fn put_body(&mut self, key: &[u8], body: &[u8], overflow: bool) -> Result<()> {
+    /// `key` has the value `body` from now on, or the one that `body` describes the extents of.
+    pub(crate) fn put(&mut self, key: &[u8], body: &[u8], overflow: bool) -> Result<()> {
         if !self.position(key)? {
             let leaf = self.new_node(0, &[])?;
             self.set_root(leaf.page);

@@ -85,7 +85,7 @@ impl Extents {
 /// Writes a value into `parts`, which belong to nobody yet, and describes it.
 pub(crate) fn write(
     pager: &Pager,
-    parts: Vec<(PageId, u64)>,
+    parts: &[(PageId, u64)],
     birth: Version,
     value: &[u8],
 ) -> Result<Extents> {
@@ -100,7 +100,7 @@ pub(crate) fn write(
     }
     let check = check(pager, first, if table.is_empty() { value } else { &table });
     let (mut value_left, mut table_left) = (value, &table[..]);
-    for &(page, pages) in &parts {
+    for &(page, pages) in parts {
         let bytes = pages as usize * pager.page_size;
         let from_value = value_left.len().min(bytes);
         let from_table = table_left.len().min(bytes - from_value);
@@ -111,7 +111,7 @@ pub(crate) fn write(
         pager.file.write_all_at(&slices, page.0 * pager.page_size as u64)?;
         pager.table.clear_verified(page);
     }
-    Ok(Extents { len: value.len() as u32, check, birth, parts })
+    Ok(Extents { len: value.len() as u32, check, birth, parts: parts.to_vec() })
 }
 
 /// Reads a value; the first read since it was written checks it.

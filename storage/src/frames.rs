@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A frame: its place in the frame memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct FrameId(u32);
+pub(crate) struct FrameId(pub(crate) u32);
 
 /// The frame memory, shared by the writer and all readers.
 pub(crate) struct Frames {
@@ -84,6 +84,11 @@ impl Frames {
         }
         free.touched += 1;
         Some(FrameId(free.touched - 1))
+    }
+
+    /// Whether so many more frames can be taken.
+    pub(crate) fn has_room(&self, free: &FreeFrames, frames: usize) -> bool {
+        free.free.len() + (self.capacity - free.touched) as usize >= frames
     }
 
     /// Gives a frame back.
@@ -197,7 +202,7 @@ impl PageTable {
 /// The range lies within the file and the reserved map, and is not written while the bytes are
 /// used: it belongs to a page or extent that a pinned root reaches (invariant I1 of the crate).
 pub(crate) unsafe fn mapped(map: &Map, offset: u64, len: usize) -> &[u8] {
-    debug_assert!(offset + len as u64 <= map.reserved());
+    assert!(offset + len as u64 <= map.reserved(), "the map covers the file");
     // SAFETY: within the map and the file, and unchanged meanwhile, by the contract.
     unsafe { std::slice::from_raw_parts(map.as_ptr().add(offset as usize), len) }
 }

@@ -99,7 +99,8 @@ impl Pager {
         // Where the step does not fit on the device, exactly what is needed may.
         let generous = pages.max(now + step).min(self.table.pages());
         let pages = allocate(generous).or_else(|_| allocate(pages))?;
-        self.file_pages.store(pages, Ordering::Release);
+        // Checkpoints grow the file without the writer's lock: whoever comes last, it never shrinks.
+        self.file_pages.fetch_max(pages, Ordering::Release);
         Ok(())
     }
 

@@ -50,6 +50,7 @@ mod region;
 pub use alloc::{Freed, Reservation, RunId, Space, SpaceConfig, SpaceStats};
 pub use bitmap::{Bitmap, changed_regions};
 pub use error::SpaceError;
+pub(crate) use pending::Pending;
 
 /// Consecutive pages: the first and how many.
 pub type Run = (crate::ids::PageId, u64);

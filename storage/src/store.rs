@@ -5,7 +5,7 @@ use crate::checkpoint::CommitMark;
 use crate::meta::{self, Meta, Slots};
 use crate::pager::Pager;
 use crate::reader::Reader;
-use crate::space::{Bitmap, Space, SpaceConfig};
+use crate::space::{Bitmap, Pending, Space, SpaceConfig};
 use crate::space_pages::{self, SpacePages};
 use crate::writer::Writer;
 use crate::{Cursor, Error, PageRef, Result, TreeId, Version};
@@ -189,7 +189,14 @@ fn load_catalog(writer: &mut Writer) -> Result<()> {
 }
 
 fn pager(file: Arc<dyn File>, meta: &Meta, options: &StoreOptions) -> Result<Pager> {
-    Pager::new(file, meta.page_size as usize, &meta.uuid, options.map_bytes, options.frame_bytes)
+    let page_size = meta.page_size as usize;
+    // The whole file is within reach, whatever the options say, with room to grow.
+    let map_bytes = options.map_bytes.max(file.len()?.saturating_mul(2));
+    let pager = Pager::new(file, page_size, &meta.uuid, map_bytes, options.frame_bytes)?;
+    if pager.table.pages() < meta::pages_min(page_size) {
+        return Err(Error::BadOption { what: "the map is too small for the smallest file" });
+    }
+    Ok(pager)
 }
 
 fn config(pager: &Pager) -> SpaceConfig {
@@ -211,7 +218,8 @@ fn blank_writer(pager: Arc<Pager>, meta: Meta, space: Space) -> Writer {
         salt: 0,
         roots: vec![PageRef::NONE],
         catalog: Catalog::new(),
-        cleared: Default::default(),
+        cleared: Pending::default(),
+        half_applied: false,
         retained: Vec::new(),
         in_flight: None,
         space_pages: SpacePages { bitmaps: vec![], directories: vec![], frozen: empty() },

@@ -10,18 +10,21 @@
 
 use crate::catalog::Catalog;
 use crate::edit::Edit;
-use crate::extent;
+use crate::extent::{self, Extents};
 use crate::frames::{FrameId, FreeFrames};
 use crate::meta::Meta;
 use crate::page;
 use crate::pager::Pager;
 use crate::reader::{Reader, Roots};
-use crate::space::{Bitmap, Space, SpaceError};
+use crate::space::{Bitmap, Pending, Space, SpaceError};
 use crate::space_pages::SpacePages;
 use crate::{Batch, Error, PageId, PageRef, Result, TreeId, Version};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+
+/// Pages that one write may copy or make: two a level of a tree that no file outgrows.
+const COPIES_MAX: usize = 16;
 
 /// The one owner of all that changes.
 pub struct Writer {
@@ -35,8 +38,9 @@ pub struct Writer {
     pub(crate) salt: u32,
     pub(crate) roots: Vec<PageRef>,
     pub(crate) catalog: Catalog,
-    /// Frames whose pages are in the file by now, until no snapshot from before can see them.
-    pub(crate) cleared: VecDeque<(Version, Vec<FrameId>)>,
+    /// Frames whose pages are in the file by now, each until no snapshot from between the birth of
+    /// its page and the clearing of its table entry is left.
+    pub(crate) cleared: Pending,
     /// The newest durable meta page, and the versions of all that are retained, oldest first.
     pub(crate) meta: Meta,
     pub(crate) retained: Vec<Version>,
@@ -44,6 +48,8 @@ pub struct Writer {
     pub(crate) in_flight: Option<Version>,
     pub(crate) space_pages: SpacePages,
     pub(crate) poison: Option<Arc<str>>,
+    /// A batch is being applied, or its application ended in a panic.
+    pub(crate) half_applied: bool,
     /// Where the last entry went, to see that keys arrive in order.
     pub(crate) last_insert: Option<(PageId, usize)>,
 }
@@ -95,49 +101,84 @@ impl Writer {
     /// Applies the writes of a sorted batch to the version being made.
     ///
     /// # Errors
-    /// Damage found on the way down, or no room for a long value. The version being made is then
-    /// unusable, and the writer is poisoned.
+    /// [`Error::NoSuchTree`], [`Error::CacheFull`], and no room for long values: nothing has
+    /// changed then, and it may be tried again. Damage found on the way down: the version being
+    /// made is then unusable and the writer is poisoned.
     pub fn apply(&mut self, batch: &Batch) -> Result<()> {
         self.check_poison()?;
-        let applied = self.apply_all(batch);
+        let unknown = |tree: TreeId| tree.0 == 0 || tree.0 as usize >= self.roots.len();
+        if let Some(write) = batch.iter().find(|write| unknown(write.tree)) {
+            return Err(Error::NoSuchTree { tree: write.tree });
+        }
+        if !self.pager.frames.has_room(&self.free_frames, self.frames_max(batch.len())) {
+            return Err(Error::CacheFull);
+        }
+        let extents = self.write_extents(batch)?;
+        // Until all is applied nothing may follow: an error, or a panic, leaves half a batch.
+        self.half_applied = true;
+        let applied = self.apply_all(batch, extents);
         if let Err(error) = &applied {
             self.poison(error);
         }
+        self.half_applied = false;
         applied
     }
 
-    /// Makes room in the file for the long values of a batch, so that applying it cannot meet a
-    /// full device.
-    ///
-    /// # Errors
-    /// The file system's; nothing has changed then and it may be tried again.
-    pub fn make_room(&mut self, batch: &Batch) -> Result<()> {
-        let mut pages = 0;
-        for write in batch.iter() {
-            if let Some(value) = write.value
-                && !self.pager.is_inline(write.key, value)
-            {
-                pages += extent::pages_for(value.len(), self.pager.page_size);
-            }
-        }
-        match pages {
-            0 => Ok(()),
-            pages => self.pager.grow(self.space.page_count() + pages),
-        }
+    /// More frames than so many writes can take: what each may copy or make, or every page copied
+    /// once and what the splits make, whichever is less.
+    fn frames_max(&self, writes: usize) -> usize {
+        let used = self.space.stats().used as usize;
+        (writes * COPIES_MAX).min(used + 3 * writes + COPIES_MAX)
     }
 
-    fn apply_all(&mut self, batch: &Batch) -> Result<()> {
+    /// Writes the long values of a batch into pages of their own, before any node is edited, so
+    /// that a full device leaves everything as it was. Answers their descriptors, in order.
+    fn write_extents(&mut self, batch: &Batch) -> Result<VecDeque<Extents>> {
+        let mut written = VecDeque::new();
+        for write in batch.iter() {
+            let Some(value) = write.value else { continue };
+            if self.pager.is_inline(write.key, value) {
+                continue;
+            }
+            match self.write_extent(value) {
+                Ok(extents) => written.push_back(extents),
+                Err(error) => {
+                    for &(page, pages) in written.iter().flat_map(|extents| &extents.parts) {
+                        self.space.free_run_now(page, pages);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    fn write_extent(&mut self, value: &[u8]) -> Result<Extents> {
+        let pages = extent::pages_for(value.len(), self.pager.page_size);
+        let parts = self.space.alloc_run(pages, extent::PARTS_MAX);
+        let parts = parts.map_err(|error| self.space_error(error))?;
+        extent::write(&self.pager, &parts, self.version, value).inspect_err(|_| {
+            for &(page, pages) in &parts {
+                self.space.free_run_now(page, pages);
+            }
+        })
+    }
+
+    fn apply_all(&mut self, batch: &Batch, mut extents: VecDeque<Extents>) -> Result<()> {
         let mut at = 0;
         while at < batch.len() {
             let tree = batch.get(at).tree;
-            if tree.0 == 0 || tree.0 as usize >= self.roots.len() {
-                return Err(Error::NoSuchTree { tree });
-            }
             let mut edit = Edit::new(self, tree);
             while at < batch.len() && batch.get(at).tree == tree {
                 let write = batch.get(at);
                 match write.value {
-                    Some(value) => edit.put(write.key, value)?,
+                    Some(value) if edit.pager.is_inline(write.key, value) => {
+                        edit.put(write.key, value, false)?;
+                    }
+                    Some(_) => {
+                        let extents = extents.pop_front().expect("one for each long value");
+                        edit.put(write.key, &extents.encode(), true)?;
+                    }
                     None => edit.delete(write.key)?,
                 }
                 at += 1;
@@ -155,7 +196,9 @@ impl Writer {
     }
 
     /// Stops editing of the version being made; what is applied from now on belongs to the next.
+    /// A poisoned writer's version is not sealed: half a batch may be in it.
     pub fn seal(&mut self) -> Sealed {
+        assert!(self.poisoned().is_none(), "half a batch is never sealed");
         let version = self.version;
         self.version = version.next();
         self.last_insert = None;
@@ -171,22 +214,20 @@ impl Writer {
 
     /// Frees pages and frames that nothing can reach any more.
     ///
-    /// `live` ascends and holds every version that is published, sealed and not yet published, or
-    /// pinned by a snapshot; the retained metas are added here. `oldest_pinned` is the oldest
-    /// version that any snapshot pins, or the published one.
-    pub fn reclaim(&mut self, live: &[Version], oldest_pinned: Version) {
-        let mut all: Vec<Version> = live.to_vec();
-        all.extend(&self.retained);
+    /// `pinned` ascends and holds every version that a snapshot pins, and the published one;
+    /// `unpublished` ascends and holds the versions sealed and not published. The retained metas
+    /// are added here.
+    pub fn reclaim(&mut self, pinned: &[Version], unpublished: &[Version]) {
+        let mut all: Vec<Version> = [pinned, unpublished, &self.retained].concat();
         all.extend(self.in_flight);
         all.sort_unstable();
         all.dedup();
         for &(start, pages) in self.space.reclaim(&all).runs() {
             (start.0..start.0 + pages).for_each(|page| self.drop_frame(PageId(page)));
         }
-        while self.cleared.front().is_some_and(|(version, _)| *version <= oldest_pinned) {
-            let (_, frames) = self.cleared.pop_front().expect("matched as present");
-            for frame in frames {
-                self.pager.frames.free(&mut self.free_frames, frame);
+        for (start, frames) in self.cleared.reclaim(pinned) {
+            for frame in start.0..start.0 + frames {
+                self.pager.frames.free(&mut self.free_frames, FrameId(frame as u32));
             }
         }
     }
@@ -231,8 +272,9 @@ impl Writer {
     }
 
     /// The first failure that stopped writing, if any.
-    pub fn poisoned(&self) -> Option<&Arc<str>> {
-        self.poison.as_ref()
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        let panicked = || "a commit was applied half-way when its thread panicked".into();
+        self.poison.clone().or_else(|| self.half_applied.then(panicked))
     }
 
     /// Stops writing for good: it is no longer known what is on disk or in the version being made.
@@ -243,8 +285,8 @@ impl Writer {
     }
 
     pub(crate) fn check_poison(&self) -> Result<()> {
-        match &self.poison {
-            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+        match self.poisoned() {
+            Some(cause) => Err(Error::Poisoned { cause }),
             None => Ok(()),
         }
     }
@@ -301,6 +343,8 @@ impl Writer {
             }
         } else {
             self.space.retire_run(page, pages, born, self.version);
+            // Only older versions reach it: no checkpoint to come writes it.
+            self.dirty.clear_run(page.0, pages);
         }
         Ok(())
     }

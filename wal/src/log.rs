@@ -128,8 +128,7 @@ impl Log {
             }
         }
         vfs.sync_dir(dir)?;
-        vfs.remove_dir(dir)?;
-        sync_parent(vfs, dir)
+        remove_emptied(vfs, dir)
     }
 
     /// A log over these segments, oldest first; everything before `end` is durable. The last
@@ -299,8 +298,7 @@ impl Log {
         writer.into_inner().remove(&store)?;
         tail.into_inner().remove_spares(&store)?;
         store.vfs.sync_dir(&store.dir)?;
-        store.vfs.remove_dir(&store.dir)?;
-        sync_parent(&*store.vfs, &store.dir)
+        remove_emptied(&*store.vfs, &store.dir)
     }
 
     /// Counts and sizes.
@@ -348,4 +346,14 @@ impl Log {
 fn sync_parent(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     // A bare name has the empty path for a parent, which is the working directory.
     Ok(vfs.sync_dir(dir.parent().unwrap_or(dir))?)
+}
+
+/// Removes the log's directory once nothing of the log is in it. What others have put there stays,
+/// and the directory with it: it is in nobody's way.
+fn remove_emptied(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    match vfs.remove_dir(dir) {
+        Ok(()) => sync_parent(vfs, dir),
+        Err(llmdb_vfs::Error::DirectoryNotEmpty { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -5,6 +5,11 @@
 
 mod concurrency;
 mod crash;
+mod everywhere;
+mod gaps;
+mod gate;
 mod harness;
 mod isolation;
 mod refusals;
+mod regressions;
+mod stress;

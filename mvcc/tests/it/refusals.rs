@@ -83,6 +83,7 @@ fn a_full_device_is_an_error_and_then_not() {
     engine.checkpoint().unwrap();
     assert_eq!(contents(&engine, tree).len(), stored + 1);
     engine.close().unwrap();
+    drop(engine);
     let engine = open(&vfs);
     assert_eq!(contents(&engine, tree).len(), stored + 1);
 }

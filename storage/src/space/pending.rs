@@ -32,7 +32,7 @@ mod tests;
 
 /// Runs dropped and not free yet.
 #[derive(Default)]
-pub(super) struct Pending {
+pub(crate) struct Pending {
     /// Runs whose dropping version was not live at the last `reclaim`, by that version.
     fresh: BTreeMap<Version, Vec<Fresh>>,
     /// Runs filed under the smallest live version that reaches them.
@@ -72,7 +72,7 @@ impl Pending {
     }
 
     /// Files a run that the versions `born..dropped` reach. It waits for the next `reclaim` at least.
-    pub(super) fn retire(&mut self, run: Run, born: Version, dropped: Version) {
+    pub(crate) fn retire(&mut self, run: Run, born: Version, dropped: Version) {
         assert!(
             born < dropped,
             "no version reaches {run:?}, born at {born:?} and dropped at {dropped:?}"
@@ -91,7 +91,7 @@ impl Pending {
     ///
     /// `live` ascends and holds every version that is reached or can still become reached.
     /// A version absent from the last list may enter only at or above the newest ever live (S5).
-    pub(super) fn reclaim(&mut self, live: &[Version]) -> Vec<Run> {
+    pub(crate) fn reclaim(&mut self, live: &[Version]) -> Vec<Run> {
         debug_assert!(live.is_sorted(), "live versions ascend");
         debug_assert!(
             (live.iter()).all(|v| self.newest <= Some(*v) || self.live.binary_search(v).is_ok()),

@@ -44,7 +44,7 @@ impl Small {
 
     pub fn commit(&mut self, mut batch: Batch) {
         batch.sort();
-        self.opened.writer.make_room(&batch).unwrap();
+
         self.opened.writer.apply(&batch).unwrap();
         self.published = self.opened.writer.seal();
         self.reclaim();
@@ -55,8 +55,8 @@ impl Small {
         live.push(self.published.version);
         live.sort();
         live.dedup();
-        let oldest = live[0];
-        self.opened.writer.reclaim(&live, oldest);
+
+        self.opened.writer.reclaim(&live, &[]);
     }
 
     pub fn checkpoint(&mut self) {

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bench_like;
+mod crafted;
+mod gaps;
 mod harness;
+mod long_keys;
 mod model;
 mod open;
+mod regressions;

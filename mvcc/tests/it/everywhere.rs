@@ -1,0 +1,279 @@
+//! A crash before every single I/O call of a workload, in checkpoints, closing and recovery
+//! included; and the newest meta slot damaged after every step. The other crash tests stop between
+//! steps, where everything is in order.
+
+use crate::harness::{Map, Random, contents, options, path, verify};
+use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
+use llmdb_vfs::{EntryKind, File, Lock, Map as FileMap, MemVfs, OpenMode, Result, Vfs};
+use std::ffi::OsString;
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// What the workload has done so far.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The state after each commit issued; there is always a first.
+    states: Vec<Map>,
+    acknowledged: usize,
+}
+
+#[derive(Debug)]
+struct Watch {
+    disk: MemVfs,
+    progress: Mutex<Progress>,
+    watching: AtomicBool,
+    random: Mutex<Random2>,
+    judged: Mutex<usize>,
+}
+
+#[derive(Debug)]
+struct Random2(u64);
+
+impl Watch {
+    /// Judges what a crash at this moment would leave.
+    fn before_call(&self, what: &str, at: &Path) {
+        if !self.watching.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut seed = self.random.lock().unwrap();
+        seed.0 += 1;
+        let mut random = Random(seed.0);
+        let progress = self.progress.lock().unwrap();
+        for kind in 0..4 {
+            let after = match kind {
+                0 => self.disk.crash_losing_all(),
+                1 => self.disk.crash(&mut |_| true),
+                _ => self.disk.crash(&mut |_| random.below(2) == 0),
+            };
+            judge(&after, &progress, &format!("call {}: {what} {at:?}, kind {kind}", seed.0));
+            *self.judged.lock().unwrap() += 1;
+        }
+    }
+}
+
+fn judge(disk: &MemVfs, progress: &Progress, what: &str) {
+    let engine = match Engine::open(path(), options(disk)) {
+        Ok(engine) => engine,
+        Err(error) => panic!("{what}: {error}"),
+    };
+    verify(&engine);
+    let found = engine.tree("t").map(|tree| contents(&engine, tree)).unwrap_or_default();
+    let fits = progress.states[progress.acknowledged..].contains(&found);
+    let k = progress.states.iter().position(|state| *state == found);
+    let (low, high) = (progress.acknowledged, progress.states.len() - 1);
+    assert!(fits, "{what}: state {k:?} where {low} to {high} is right");
+}
+
+#[derive(Clone, Debug)]
+struct Watched(Arc<Watch>);
+
+#[derive(Debug)]
+struct WatchedFile(Arc<dyn File>, Arc<Watch>);
+
+impl File for WatchedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+    fn write_all_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> Result<()> {
+        self.1.before_call("write", self.path());
+        self.0.write_all_at(bufs, offset)
+    }
+    fn allocate(&self, offset: u64, len: u64) -> Result<()> {
+        self.1.before_call("allocate", self.path());
+        self.0.allocate(offset, len)
+    }
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.0.set_len(len)
+    }
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+    fn sync_data(&self) -> Result<()> {
+        self.1.before_call("sync", self.path());
+        self.0.sync_data()
+    }
+    fn sync_all(&self) -> Result<()> {
+        self.0.sync_all()
+    }
+    fn map(&self, reserve: u64) -> Result<FileMap> {
+        self.0.map(reserve)
+    }
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Vfs for Watched {
+    fn open(&self, path: &Path, how: OpenMode) -> Result<Arc<dyn File>> {
+        Ok(Arc::new(WatchedFile(self.0.disk.open(path, how)?, self.0.clone())))
+    }
+    fn kind(&self, path: &Path) -> Result<Option<EntryKind>> {
+        self.0.disk.kind(path)
+    }
+    fn create_dir(&self, path: &Path) -> Result<()> {
+        self.0.disk.create_dir(path)
+    }
+    fn read_dir(&self, path: &Path) -> Result<Vec<OsString>> {
+        self.0.disk.read_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.0.before_call("rename", to);
+        self.0.disk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        self.0.before_call("remove", path);
+        self.0.disk.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> Result<()> {
+        self.0.before_call("remove", path);
+        self.0.disk.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> Result<()> {
+        self.0.before_call("sync_dir", path);
+        self.0.disk.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> Result<Box<dyn Lock>> {
+        self.0.disk.lock(path)
+    }
+}
+
+/// One step of the workload; `step` decides which.
+fn step(watch: &Watch, engine: &Engine, random: &mut Random, step: u32) {
+    let tree = engine.tree("t").unwrap();
+    if step % 5 == 4 {
+        engine.checkpoint().unwrap();
+        let mut progress = watch.progress.lock().unwrap();
+        progress.acknowledged = progress.states.len() - 1;
+        return;
+    }
+    let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+    let mut state = watch.progress.lock().unwrap().states.last().unwrap().clone();
+    for _ in 0..1 + random.below(6) {
+        let key = format!("key{:02}", random.below(30)).into_bytes();
+        if random.below(4) == 0 {
+            tx.delete(tree, &key).unwrap();
+            state.remove(&key);
+        } else {
+            let len =
+                if random.below(5) == 0 { 6000 + random.below(9000) } else { random.below(700) };
+            let value = vec![random.below(256) as u8; len as usize];
+            tx.put(tree, &key, &value).unwrap();
+            state.insert(key, value);
+        }
+    }
+    watch.progress.lock().unwrap().states.push(state);
+    let durability = if random.below(4) == 0 { Durability::Async } else { Durability::Sync };
+    tx.commit(durability).unwrap();
+    if durability == Durability::Sync {
+        let mut progress = watch.progress.lock().unwrap();
+        progress.acknowledged = progress.states.len() - 1;
+    }
+}
+
+fn start(disk: MemVfs, seed: u64) -> (Arc<Watch>, Arc<Watched>) {
+    let watch = Arc::new(Watch {
+        disk,
+        progress: Mutex::new(Progress { states: vec![Map::new()], acknowledged: 0 }),
+        watching: AtomicBool::new(false),
+        random: Mutex::new(Random2(seed << 32)),
+        judged: Mutex::new(0),
+    });
+    let vfs = Arc::new(Watched(watch.clone()));
+    (watch, vfs)
+}
+
+fn open(vfs: &Arc<Watched>) -> Engine {
+    let options = EngineOptions { vfs: vfs.clone(), ..options(&vfs.0.disk) };
+    Engine::open(path(), options).unwrap()
+}
+
+#[test]
+fn a_crash_before_any_call_leaves_a_prefix_with_all_that_was_acknowledged() {
+    for seed in 0..3 {
+        let (watch, vfs) = start(MemVfs::new(), seed);
+        let mut random = Random(seed);
+        let engine = open(&vfs);
+        engine.create_tree("t").unwrap();
+        watch.watching.store(true, Ordering::Relaxed);
+        (0..12).for_each(|i| step(&watch, &engine, &mut random, i));
+        engine.close().unwrap();
+        drop(engine);
+        let engine = open(&vfs);
+        (0..7).for_each(|i| step(&watch, &engine, &mut random, i));
+        watch.watching.store(false, Ordering::Relaxed);
+        // A crash, and crashes in the recovery from it.
+        let disk = watch.disk.crash(&mut |_| random.below(2) == 0);
+        drop(engine);
+        let (again, vfs) = start(disk, seed + 100);
+        let mut progress = std::mem::take(&mut *watch.progress.lock().unwrap());
+        progress.states.drain(..progress.acknowledged);
+        progress.acknowledged = 0;
+        *again.progress.lock().unwrap() = progress;
+        again.watching.store(true, Ordering::Relaxed);
+        let engine = open(&vfs);
+        {
+            let found = contents(&engine, engine.tree("t").unwrap());
+            *again.progress.lock().unwrap() = Progress { states: vec![found], acknowledged: 0 };
+        }
+        (0..12).for_each(|i| step(&again, &engine, &mut random, i));
+        again.watching.store(false, Ordering::Relaxed);
+        assert!(*watch.judged.lock().unwrap() > 100 && *again.judged.lock().unwrap() > 100);
+    }
+}
+
+/// Loses the newest meta slot of a copy of the disk and judges what the one before leads to.
+fn without_the_newest_meta(watch: &Watch, what: &str) {
+    let disk = watch.disk.crash(&mut |_| true);
+    let file = disk.open(path(), OpenMode::ReadWrite).unwrap();
+    let generation = |slot: u64| {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, slot * 65536 + 40).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    let newest = (0..3).max_by_key(|slot| generation(*slot)).unwrap();
+    file.write_all_at(&[IoSlice::new(&[0; 512])], newest * 65536).unwrap();
+    drop(file);
+    judge(&disk, &watch.progress.lock().unwrap(), &format!("{what}, slot {newest}"));
+}
+
+/// The newest meta slot is lost: the one before still opens, with its whole log.
+#[test]
+fn the_meta_before_the_newest_is_always_good() {
+    for seed in 0..4 {
+        let (mut watch, mut vfs) = start(MemVfs::new(), seed);
+        let mut random = Random(seed);
+        let mut engine = open(&vfs);
+        let tree = engine.create_tree("t").unwrap();
+        for i in 0..40 {
+            let what = format!("seed {seed}, step {i}");
+            step(&watch, &engine, &mut random, i);
+            // The log fills more than one segment between two checkpoints.
+            let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+            let mut state = watch.progress.lock().unwrap().states.last().unwrap().clone();
+            tx.put(tree, b"long", &vec![i as u8; 150_000]).unwrap();
+            state.insert(b"long".to_vec(), vec![i as u8; 150_000]);
+            tx.commit(Durability::Sync).unwrap();
+            *watch.progress.lock().unwrap() = Progress { states: vec![state], acknowledged: 0 };
+            without_the_newest_meta(&watch, &what);
+            if i % 13 == 12 {
+                engine.close().unwrap();
+                drop(engine);
+                without_the_newest_meta(&watch, &format!("{what}, closed"));
+                engine = open(&vfs);
+                step(&watch, &engine, &mut random, 0);
+                without_the_newest_meta(&watch, &format!("{what}, opened again"));
+            }
+            if i % 9 == 8 {
+                let states = std::mem::take(&mut *watch.progress.lock().unwrap());
+                let disk = watch.disk.crash(&mut |_| true);
+                drop(engine);
+                (watch, vfs) = start(disk, seed);
+                *watch.progress.lock().unwrap() = states;
+                engine = open(&vfs);
+                without_the_newest_meta(&watch, &format!("{what}, recovered"));
+            }
+        }
+    }
+}
