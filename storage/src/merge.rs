@@ -4,7 +4,7 @@ use crate::edit::Edit;
 use crate::node::{Node, NodeMut, common_prefix};
 use crate::page::{self, HEADER};
 use crate::pager::Where;
-use crate::{PageRef, Result, TreeId};
+use crate::{Error, PageRef, Result, TreeId};
 
 /// A node that uses less than a third of its page looks for a sibling to merge with.
 const THIN: usize = 3;
@@ -56,6 +56,9 @@ impl Edit<'_> {
         let own = self.node(depth).bytes().to_vec();
         let (left, right) = if left_index == index { (&own, &node) } else { (&node, &own) };
         let joined = Joined::new(Node::new(left), Node::new(right), &separator);
+        if !joined.is_ordered() {
+            return Err(Error::corrupt(sibling.page.id, "its keys lie beyond its separator"));
+        }
         if joined.size() > self.pager.page_size - HEADER {
             return Ok(false);
         }
@@ -120,6 +123,16 @@ impl<'a> Joined<'a> {
         }
         first.truncate(common_prefix(&first, &last));
         Joined { left, right, separator, prefix: first }
+    }
+
+    /// Whether the separator divides the two: each is in order, but was not compared with the other.
+    fn is_ordered(&self) -> bool {
+        let keyless = usize::from(!self.left.is_leaf());
+        let below = self.left.count() <= keyless
+            || self.left.compare(self.separator, self.left.count() - 1).is_gt();
+        let above =
+            self.right.count() <= keyless || self.right.compare(self.separator, keyless).is_le();
+        below && above
     }
 
     fn size(&self) -> usize {

@@ -43,6 +43,16 @@ fn head_of(suffix: &[u8]) -> u32 {
     }
 }
 
+/// The longest key at a page size.
+pub(crate) fn key_len_max(page_size: usize) -> usize {
+    page_size / 4 - 24
+}
+
+/// Whether a value lies in the leaf, beside its key. Two of the longest entries fit in a node.
+pub(crate) fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> bool {
+    value_len <= page_size / 4 && key_len + value_len <= page_size / 16 * 7
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> usize {
     u16::from_le_bytes([bytes[at], bytes[at + 1]]) as usize
 }
@@ -261,6 +271,11 @@ impl<'p> Node<'p> {
             let cell = self.cell(i);
             if branch && (cell.overflow || cell.body.len() != CHILD || self.child(i).is_none()) {
                 return bad("a branch entry leads nowhere");
+            }
+            let key_len = prefix_len + cell.suffix.len();
+            let inline = branch || cell.overflow || is_inline(size, key_len, cell.body.len());
+            if key_len > key_len_max(size) || cell.body.len() > size / 4 || !inline {
+                return bad("an entry is longer than any that is written");
             }
             if self.head(i) != head_of(cell.suffix) {
                 return bad("a key head differs from its key");

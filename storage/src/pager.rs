@@ -7,7 +7,7 @@
 
 use crate::extent;
 use crate::frames::{FrameId, Frames, PageTable, mapped};
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::page::{self, Seed};
 use crate::{Error, PageId, PageRef, Result};
 use llmdb_vfs::{File, Map};
@@ -180,7 +180,7 @@ impl Pager {
 
     /// The longest key.
     pub fn key_len_max(&self) -> usize {
-        self.page_size / 4 - 24
+        node::key_len_max(self.page_size)
     }
 
     /// Whether a key and a value may be written at all.
@@ -202,6 +202,42 @@ impl Pager {
 
     /// Whether a value lies in the leaf, beside its key.
     pub(crate) fn is_inline(&self, key: &[u8], value: &[u8]) -> bool {
-        value.len() <= self.page_size / 4 && key.len() + value.len() <= self.page_size / 16 * 7
+        node::is_inline(self.page_size, key.len(), value.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, StoreOptions, create, open};
+    use llmdb_vfs::{MemVfs, Vfs};
+    use std::path::Path;
+
+    /// Every way to a page compares the stamp: in a frame, on the first touch in the file, and
+    /// when the file's bytes were found good before.
+    #[test]
+    fn another_allocation_of_a_page_is_noticed_wherever_it_lies() {
+        let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
+        let path = Path::new("/t.llmdb");
+        create(&vfs, path, &StoreOptions::default()).unwrap();
+        let mut opened = open(&vfs, path, &StoreOptions::default()).unwrap();
+        let tree = opened.writer.create_tree("t");
+        let mut batch = Batch::new();
+        batch.put(tree, b"k", b"v");
+        opened.writer.apply(&batch).unwrap();
+        let check = |root: PageRef, pager: &Pager| {
+            let stale = PageRef { stamp: root.stamp ^ 1, ..root };
+            // SAFETY: nothing is edited or freed while the nodes are looked at.
+            let load = |page| unsafe { pager.node(page, &mut Where::Anywhere).is_ok() };
+            assert!(!load(stale));
+            assert!(load(root));
+            assert!(!load(stale));
+        };
+        check(opened.writer.roots[tree.0 as usize], &opened.pager);
+        let checkpoint = opened.writer.begin_checkpoint(opened.mark).unwrap();
+        checkpoint.write(&opened.pager).unwrap();
+        checkpoint.commit(&opened.pager).unwrap();
+        opened.writer.finish_checkpoint(checkpoint);
+        check(opened.writer.roots[tree.0 as usize], &opened.pager);
     }
 }
