@@ -1,7 +1,7 @@
 //! The sequencer: a role of whichever thread commits, one at a time, under one lock.
 //!
 //! It validates, resolves, numbers, applies and copies to the log's buffer; nothing in it waits for
-//! a sync. What it applied is visible only once published:
+//! a sync, unless the log has no room left although commits make it ahead of need. What it applied is visible only once published:
 //!
 //! ```text
 //!   commits --> open group --seal--> sealed groups (in order) --log durable--> published
@@ -22,6 +22,10 @@ use llmdb_storage::{Batch, CommitMark, Sealed, TreeId, Version, Writer};
 use llmdb_wal::{Log, LogConfig, Lsn};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// A commit leaves room for another of twice its size in the log's segments, or of so much.
+const LOG_AHEAD_BYTES: usize = 64 << 10;
+const LOG_AHEAD_BYTES_MAX: usize = 64 << 20;
 
 /// What the committing thread owns while it holds the lock.
 #[derive(Debug)]
@@ -230,6 +234,9 @@ impl Shared {
     ) -> Result<Committed, I::Error> {
         self.hold_back_writers()?;
         batch.sort();
+        if batch.bytes().len() > LOG_AHEAD_BYTES {
+            self.make_log_room(batch.bytes().len())?;
+        }
         let mut sequencer = self.sequencer.lock();
         sequencer.check_writable()?;
         let since = tx.snapshot.seq();
@@ -259,6 +266,7 @@ impl Shared {
         let lsn = sequencer.enter(&log, record, Some(&batch))?;
         sequencer.mark = mark;
         let seq = sequencer.seq;
+        let payload_len = batch.bytes().len();
         sequencer.recent.push(seq, Arc::new(batch));
         sequencer.applied((durability == Durability::Sync).then_some(lsn));
         if sequencer.nothing_waits() {
@@ -269,7 +277,21 @@ impl Shared {
         drop(sequencer);
         self.keeper.after_commit(self, durability, &log)?;
         self.wait_until_visible(seq)?;
+        // Room for what may come next is made here, where nobody waits for it. Should that fail,
+        // the next commit will say so.
+        let _ = log.reserve(LOG_AHEAD_BYTES.max(2 * payload_len).min(LOG_AHEAD_BYTES_MAX));
         Ok(Committed { seq, mark, wrote: true })
+    }
+
+    /// Makes room for a large commit before the lock is taken: zeroing and syncing a new segment
+    /// takes long. If somebody else takes the room meanwhile, it is made again under the lock.
+    fn make_log_room(&self, payload_len: usize) -> Result<()> {
+        let log = {
+            let mut sequencer = self.sequencer.lock();
+            sequencer.check_writable()?;
+            sequencer.start_log(self)?
+        };
+        Ok(log.reserve(HEADER + payload_len)?)
     }
 
     /// Makes a tree, durably; one of that name that exists already is answered.

@@ -387,3 +387,18 @@ fn a_deadline_is_kept_while_the_keeper_makes_a_checkpoint() {
     go.send(()).unwrap();
     assert!(kept, "not synced within 1 s");
 }
+
+/// Nothing in the sequencer waits for a sync: the segments of the log that a large commit needs are
+/// zero-written and synced before its lock is taken.
+#[test]
+fn a_new_segment_of_the_log_is_not_made_under_the_sequencers_lock() {
+    let (vfs, engine, tree) = gated();
+    let (reached, go) = vfs.gate.arm("allocate", ".spare");
+    std::thread::scope(|scope| {
+        scope.spawn(|| put(&engine, tree, b"k", &vec![1; 400_000]));
+        reached.recv().unwrap();
+        // Deadlocks if the lock is held.
+        engine.tree("t");
+        go.send(()).unwrap();
+    });
+}
