@@ -186,6 +186,11 @@ proptest! {
         json in any_json(),
         after in any::<(f64, Option<u32>, char, i128)>(),
     ) {
+        let spelled = json::NUMBER_KEY.as_bytes();
+        let Value::MessagePack(bytes) = Value::of(&(&before, &long, json!(7))).unwrap() else {
+            panic!("typed values are MessagePack")
+        };
+        prop_assert!(!bytes.windows(spelled.len()).any(|window| window == spelled));
         let typed = (before, long, json, after);
         type Typed = ((f64, f32, i64, u64, String, Vec<i16>), String, serde_json::Value,
             (f64, Option<u32>, char, i128));
