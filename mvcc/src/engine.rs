@@ -171,11 +171,13 @@ impl Engine {
         self.shared.checkpoint()
     }
 
-    /// Reads and judges every page of the newest state. Commits wait meanwhile.
+    /// Reads and judges every page of the newest state. Commits and checkpoints wait meanwhile.
     ///
     /// # Errors
     /// [`Error::Closed`]; what is wrong with the pages is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
+        // A checkpoint under way holds pages that nothing leads to yet.
+        let _no_checkpoint = self.shared.checkpointing.lock();
         let sequencer = self.shared.sequencer.lock();
         if sequencer.closed {
             return Err(Error::Closed);
