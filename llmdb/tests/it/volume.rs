@@ -1,6 +1,6 @@
 //! More than fits the cache: checkpoints by themselves, long histories, and what is left on a disk.
 
-use crate::support::{P, v};
+use crate::support::{P, assert_clean, v};
 use llmdb::{Clock, Db, Durability, Options, TxTime};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,11 +21,6 @@ fn random(seed: u64) -> u64 {
 fn value(i: u64) -> Vec<u8> {
     let len = if i.is_multiple_of(50) { 20_000 } else { 20 + (random(i) % 400) as usize };
     vec![i as u8; len]
-}
-
-/// Everything is in order, whether or not a checkpoint is under way.
-fn assert_clean(db: &Db) {
-    crate::support::assert_clean(db);
 }
 
 fn check(db: &Db, expected: &BTreeMap<Vec<u8>, Vec<u8>>) {

@@ -19,7 +19,7 @@ use crate::{Error, EventId, PartitionId, Result, TreeName, TxTime, ValidTime};
 use std::borrow::Cow;
 
 /// Keys up to this length are built on the stack: the read of a head allocates nothing.
-const INLINE: usize = 128;
+const INLINE: usize = 88;
 const ZERO: [u8; 2] = [0x00, 0xFF];
 const END: [u8; 2] = [0x00, 0x01];
 
@@ -67,6 +67,7 @@ pub(crate) struct EncodedKey(KeyBuf);
 impl EncodedKey {
     /// # Errors
     /// [`Error::EmptyKey`]
+    #[inline]
     pub(crate) fn new(partition: PartitionId, user_key: &[u8]) -> Result<Self> {
         if user_key.is_empty() {
             return Err(Error::EmptyKey);
@@ -128,6 +129,7 @@ impl EncodedKey {
 }
 
 /// The bytes that all keys of `partition` with `prefix` start with, and no others do.
+#[inline]
 pub(crate) fn encode_prefix(partition: PartitionId, prefix: &[u8]) -> KeyBuf {
     let mut key = KeyBuf::new();
     key.push(&partition.0.to_be_bytes());
