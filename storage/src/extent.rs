@@ -166,6 +166,10 @@ fn check(pager: &Pager, first: PageId, bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{StoreOptions, create, open};
+    use llmdb_vfs::{MemVfs, Vfs};
+    use std::path::Path;
+    use std::sync::Arc;
 
     fn extents() -> Extents {
         let parts = vec![(PageId(0x0102), 3), (PageId(9), 2)];
@@ -194,5 +198,25 @@ mod tests {
         let parts = vec![(PageId(5), 1); PARTS_MAX + 1];
         let scattered = Extents { len: 4096 * parts.len() as u32, parts, ..extents() };
         assert!(Extents::decode(&scattered.encode(), PageId(1), 4096).is_err());
+    }
+
+    /// Pages that held a value found good are used for another: its bytes are checked again.
+    #[test]
+    fn a_value_in_used_pages_is_checked_again() {
+        let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
+        let path = Path::new("/t.llmdb");
+        create(&vfs, path, &StoreOptions::default()).unwrap();
+        let pager = open(&vfs, path, &StoreOptions::default()).unwrap().pager;
+        let parts = [(PageId(40), 20)];
+        let read = |extents: &Extents| {
+            // SAFETY: nothing else uses these pages, and they are written between reads alone.
+            unsafe { super::read(&pager, extents).map(|value| value.to_vec()) }
+        };
+        let first = write(&pager, &parts, Version(1), &[1; 80_000]).unwrap();
+        assert_eq!(read(&first).unwrap(), [1; 80_000]);
+        let second = write(&pager, &parts, Version(2), &[2; 80_000]).unwrap();
+        pager.file.write_all_at(&[IoSlice::new(&[7])], 50 * 4096).unwrap();
+        assert!(matches!(read(&second), Err(Error::ChecksumMismatch { .. })));
+        assert!(read(&first).is_err(), "a value written over is another's bytes");
     }
 }
