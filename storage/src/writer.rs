@@ -187,14 +187,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a key and a value may be written at all.
-    ///
-    /// # Errors
-    /// [`Error::EmptyKey`], [`Error::KeyTooLong`], [`Error::ValueTooLong`].
-    pub fn check_sizes(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.pager.check_sizes(key, value)
-    }
-
     /// Stops editing of the version being made; what is applied from now on belongs to the next.
     /// A poisoned writer's version is not sealed: half a batch may be in it.
     pub fn seal(&mut self) -> Sealed {
