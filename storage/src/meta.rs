@@ -29,7 +29,7 @@ use llmdb_vfs::File;
 use std::io::IoSlice;
 
 /// The format that this build reads and writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 const MAGIC: [u8; 16] = *b"LLMDB\0memory\r\n\x1a\n";
 pub(crate) const SLOTS: u64 = 3;
 /// Distance of the slots: the largest page size, so that no two share a page.
@@ -244,7 +244,7 @@ mod tests {
             bytes[at..at + len].iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b))
         };
         let fields = [(16, 4), (20, 4), (40, 8), (48, 8), (56, 8), (72, 8), (80, 4), (84, 8)];
-        let expected = [1, 4096, 1, 2, 3, 5, 6, 7];
+        let expected = [2, 4096, 1, 2, 3, 5, 6, 7];
         assert_eq!(fields.map(|(at, len)| field(at, len)), expected);
         let fields = [(92, 4), (96, 4), (100, 4), (104, 8), (112, 8), (120, 4), (124, 4)];
         assert_eq!(fields.map(|(at, len)| field(at, len)), [8, 9, 10, 33, 16, 13, 1]);

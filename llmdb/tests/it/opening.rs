@@ -129,13 +129,13 @@ fn a_newer_format_is_named() {
     let (_dir, path) = at_rest();
     let mut bytes = fs::read(&path).unwrap();
     for slot in [0, 65536, 131072] {
-        bytes[slot + 16] = 2;
+        bytes[slot + 16] = 3;
     }
     fs::write(&path, &bytes).unwrap();
     let error = Db::open(&path).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Version);
     let Error::UnsupportedVersion { found, supported, .. } = error else { panic!("{error}") };
-    assert_eq!((found, supported), (2, 1));
+    assert_eq!((found, supported), (3, 2));
 }
 
 #[test]

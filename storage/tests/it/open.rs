@@ -30,9 +30,9 @@ fn a_newer_format_is_named() {
     drop(db);
     for slot in 0..3 {
         try_open(&vfs).unwrap();
-        edit(&vfs, slot * 65536 + 16, &2u32.to_le_bytes());
+        edit(&vfs, slot * 65536 + 16, &3u32.to_le_bytes());
     }
-    assert!(matches!(try_open(&vfs), Err(Error::Version { found: 2, supported: 1, .. })));
+    assert!(matches!(try_open(&vfs), Err(Error::Version { found: 3, supported: 2, .. })));
 }
 
 #[test]
