@@ -1,0 +1,23 @@
+//! The batch protocol.
+
+use super::{DurabilityArg, Open};
+use clap::Args;
+
+/// Of `llmdb exec`.
+pub const EXAMPLE: &str = "\
+Example:
+  $ printf '%s\\n' '{\"op\":\"put\",\"key\":\"k\",\"value\":1}' '{\"op\":\"get\",\"key\":\"k\"}' |
+      llmdb exec agent.llmdb --clock logical
+  {\"ok\":true,\"tx\":1}
+  {\"ok\":true,\"found\":true,\"value\":1,\"valid_from\":1,\"valid_to\":null,\"tx\":1}";
+
+/// `llmdb exec`
+#[derive(Args, Debug)]
+pub struct Exec {
+    /// The database
+    #[command(flatten)]
+    pub open: Open,
+    /// When a commit counts as done
+    #[arg(long, value_enum, default_value = "sync")]
+    pub durability: DurabilityArg,
+}

@@ -1,0 +1,91 @@
+//! Writing.
+
+use super::{Keys, Open, Output};
+use clap::Args;
+use llmdb::ValidTime;
+
+/// Of `llmdb put`.
+pub const EXAMPLES: &str = "\
+A VALUE that is JSON is stored as that, any other as a string; `-` reads it from standard input.
+
+Examples:
+  llmdb put agent.llmdb user:1 '{\"plan\":\"pro\"}'
+  llmdb put agent.llmdb user:1 pro --valid-from 2024-03-01 --note 'billing said so'";
+
+/// `llmdb put`
+#[derive(Args, Debug)]
+pub struct Put {
+    /// The database; created if it is missing
+    #[command(flatten)]
+    pub open: Open,
+    /// The key
+    pub key: String,
+    /// The value: JSON, or else a string; `-` for standard input
+    #[arg(allow_hyphen_values = true)]
+    pub value: String,
+    /// Take the value as a string, even if it is JSON
+    #[arg(long)]
+    pub text: bool,
+    /// When it begins to hold; now if not given
+    #[arg(long, visible_alias = "valid", value_name = "TIME", allow_hyphen_values = true)]
+    pub valid_from: Option<ValidTime>,
+    /// When it ceases to; where something else is known to begin, if not given
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub valid_to: Option<ValidTime>,
+    /// Who and why, for the history: JSON, or else a string
+    #[arg(long)]
+    pub note: Option<String>,
+    /// Whose
+    #[command(flatten)]
+    pub keys: Keys,
+    /// How
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `llmdb end`
+#[derive(Args, Debug)]
+pub struct End {
+    /// The database
+    #[command(flatten)]
+    pub open: Open,
+    /// The key
+    pub key: String,
+    /// When it ends; now if not given
+    #[arg(long, visible_alias = "valid", value_name = "TIME", allow_hyphen_values = true)]
+    pub valid_from: Option<ValidTime>,
+    /// Who and why, for the history: JSON, or else a string
+    #[arg(long)]
+    pub note: Option<String>,
+    /// Whose
+    #[command(flatten)]
+    pub keys: Keys,
+    /// How
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `llmdb delete`
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// The database
+    #[command(flatten)]
+    pub open: Open,
+    /// The key
+    pub key: String,
+    /// Where the absence begins; now if not given
+    #[arg(long, visible_alias = "valid", value_name = "TIME", allow_hyphen_values = true)]
+    pub valid_from: Option<ValidTime>,
+    /// Where it ends; never if not given
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub valid_to: Option<ValidTime>,
+    /// Who and why, for the history: JSON, or else a string
+    #[arg(long)]
+    pub note: Option<String>,
+    /// Whose
+    #[command(flatten)]
+    pub keys: Keys,
+    /// How
+    #[command(flatten)]
+    pub output: Output,
+}
