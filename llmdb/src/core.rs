@@ -4,7 +4,7 @@ use crate::clock::TxClock;
 use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
 use llmdb_mvcc::{Engine, EngineOptions, Intent};
 use llmdb_storage::{Batch, Reader};
-use llmdb_temporal::{Op, Trees};
+use llmdb_temporal::{Op, TreeName, Trees};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,9 +44,10 @@ impl Core {
         let last = (mark != NO_TX).then_some(TxTime(mark));
         let clock = TxClock::new(clock, clock_step_max, last)?;
         // Found or made: a file that was created and not used yet has none.
-        let trees = Trees::try_from_names(|name| match engine.tree(name.as_str()) {
-            Some(tree) => Ok(tree),
-            None => engine.create_tree(name.as_str()).map_err(Error::from),
+        let made = engine.create_trees(&TreeName::ALL.map(TreeName::as_str))?;
+        let trees = Trees::try_from_names(|name| {
+            let i = TreeName::ALL.iter().position(|other| *other == name);
+            Ok::<_, Error>(made[i.expect("all of them were made")])
         })?;
         Ok(Self { engine, trees, clock, durability, isolation, names: Mutex::default() })
     }

@@ -137,7 +137,16 @@ impl Engine {
     /// # Errors
     /// A name out of limits, a full device, [`Error::Poisoned`].
     pub fn create_tree(&self, name: &str) -> Result<TreeId> {
-        self.shared.create_tree(name)
+        self.create_trees(&[name]).map(|trees| trees[0])
+    }
+
+    /// Makes trees, durably, with one sync for all of them; those that exist already are answered.
+    /// After an error some of them may exist.
+    ///
+    /// # Errors
+    /// As [`Engine::create_tree`].
+    pub fn create_trees(&self, names: &[&str]) -> Result<Vec<TreeId>> {
+        self.shared.create_trees(names)
     }
 
     /// What readers share: page size and limits.

@@ -136,6 +136,19 @@ impl Sequencer {
         }
     }
 
+    /// Makes a tree that does not exist yet, as a commit of its own.
+    fn create_tree(&mut self, shared: &Shared, name: &str) -> Result<TreeId> {
+        self.check_writable()?;
+        shared.pager.check_sizes(name.as_bytes(), &[])?;
+        let log = self.start_log(shared)?;
+        log.reserve(HEADER + name.len())?;
+        let tree = self.writer.create_tree(name);
+        let record = Record::NewTree { mark: self.mark, tree, name };
+        let lsn = self.enter(&log, record, None)?;
+        self.applied(Some(lsn));
+        Ok(tree)
+    }
+
     /// Takes note that a commit was applied; `needs` where it has to be durable to be seen.
     fn applied(&mut self, needs: Option<Lsn>) {
         let open = self.open.get_or_insert_default();
@@ -294,28 +307,21 @@ impl Shared {
         Ok(log.reserve(HEADER + payload_len)?)
     }
 
-    /// Makes a tree, durably; one of that name that exists already is answered.
-    pub(crate) fn create_tree(&self, name: &str) -> Result<TreeId> {
+    /// Makes trees, durably, with one sync for all; those that exist already are answered.
+    pub(crate) fn create_trees(&self, names: &[&str]) -> Result<Vec<TreeId>> {
         let mut sequencer = self.sequencer.lock();
-        if let Some(tree) = sequencer.writer.tree(name) {
-            // Another thread may still be waiting for it to be durable.
-            let seq = sequencer.seq;
-            drop(sequencer);
-            self.wait_until_visible(seq)?;
-            return Ok(tree);
+        let mut trees = Vec::with_capacity(names.len());
+        for name in names {
+            trees.push(match sequencer.writer.tree(name) {
+                Some(tree) => tree,
+                None => sequencer.create_tree(self, name)?,
+            });
         }
-        sequencer.check_writable()?;
-        self.pager.check_sizes(name.as_bytes(), &[])?;
-        let log = sequencer.start_log(self)?;
-        log.reserve(HEADER + name.len())?;
-        let tree = sequencer.writer.create_tree(name);
-        let record = Record::NewTree { mark: sequencer.mark, tree, name };
-        let lsn = sequencer.enter(&log, record, None)?;
+        // A tree that was there may be another thread's, which is still waiting for the sync.
         let seq = sequencer.seq;
-        sequencer.applied(Some(lsn));
         drop(sequencer);
         self.wait_until_visible(seq)?;
-        Ok(tree)
+        Ok(trees)
     }
 
     /// Waits until commit `seq` is published. If nobody is syncing for it, this thread does: it

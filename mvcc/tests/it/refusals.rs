@@ -43,6 +43,25 @@ fn a_log_deleted_behind_its_back_is_missed() {
     assert!(matches!(refused, Err(Error::CorruptLog { .. })), "{refused:?}");
 }
 
+/// Trees that are made together share one sync, and asking again makes none.
+#[test]
+fn trees_made_together_cost_as_many_calls_of_the_system_as_one() {
+    let calls = |names: &[&str]| {
+        let vfs = MemVfs::new();
+        let engine = open(&vfs);
+        let before = vfs.calls();
+        let made = engine.create_trees(names).unwrap();
+        let calls = vfs.calls() - before;
+        assert_eq!(engine.create_trees(names).unwrap(), made);
+        assert_eq!(vfs.calls() - before, calls);
+        let after = vfs.crash_losing_all();
+        drop(engine);
+        assert_eq!(open(&after).create_trees(names).unwrap(), made);
+        calls
+    };
+    assert_eq!(calls(&["a", "b", "c", "a"]), calls(&["a"]));
+}
+
 #[test]
 fn keys_out_of_limits_leave_the_transaction_usable() {
     let engine = open(&MemVfs::new());
