@@ -147,6 +147,7 @@ fn put_request(args: &args::Put) -> Result<Op> {
         what: What::Value(value.into()),
         valid_from: args.valid_from,
         valid_to: args.valid_to,
+        ttl: args.ttl,
         note: args.note.clone().map(json_or_text),
     }))
 }
@@ -157,6 +158,7 @@ fn end_request(args: &args::End) -> Result<Op> {
         what: What::End,
         valid_from: args.valid_from,
         valid_to: None,
+        ttl: None,
         note: args.note.clone().map(json_or_text),
     }))
 }
@@ -167,6 +169,7 @@ fn delete_request(args: &args::Delete) -> Result<Op> {
         what: What::Deletion,
         valid_from: args.valid_from,
         valid_to: args.valid_to,
+        ttl: None,
         note: args.note.clone().map(json_or_text),
     }))
 }

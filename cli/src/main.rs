@@ -4,7 +4,7 @@
 //! - `args`: the command line; `error`: what can go wrong, with exit codes;
 //! - `exec`: the batch protocol: `lines` to `fields` to `request`, executed by `session`, then
 //!   `answer`; `write`: what writes mean;
-//! - `commands`: the same requests from the command line; `show`, `table`: answers for people;
+//! - `commands`: the same requests from the command line; `ttl`: lengths of time; `show`, `table`: answers for people;
 //! - `import`, `export`: facts in and out;
 //! - `tour`: the product shown on real history;
 //! - `stop`: signals.
@@ -28,6 +28,7 @@ mod show;
 mod stop;
 mod table;
 mod tour;
+mod ttl;
 mod write;
 
 use clap::Parser;

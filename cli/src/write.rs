@@ -3,11 +3,13 @@
 use crate::error::{Error, Result};
 use crate::exec::request::{Partition, Write};
 use llmdb::{Db, Key, PartitionId, ValidTime, WriteTx};
+use std::time::Duration;
 
 /// Adds a write to a transaction, in a partition that is known by now.
 ///
 /// | | neither time | `valid_from` | `valid_to` | both |
 /// |---|---|---|---|---|
+/// | put with `ttl` | `put_for` | | | |
 /// | put | `put` | `put_at` | `put_until` | `put_range` |
 /// | end | `end` | `end_at` | | |
 /// | deletion | `delete` | `delete_range`, to infinity | `delete_until` | `delete_range` |
@@ -16,9 +18,12 @@ use llmdb::{Db, Key, PartitionId, ValidTime, WriteTx};
 /// Those of the calls.
 pub fn apply(tx: &mut WriteTx<'_>, partition: PartitionId, write: Write) -> Result<()> {
     use crate::exec::request::What::{Deletion, End, Value};
-    let Write { target, what, valid_from, valid_to, note } = write;
+    let Write { target, what, valid_from, valid_to, ttl, note } = write;
     let key = Key::new(partition, target.key);
+    let lasting = |ttl| u64::try_from(ttl).map_err(|_| llmdb::Error::BadTtl { ttl });
+    let ttl = ttl.map(lasting).transpose()?.map(Duration::from_micros);
     match (what, valid_from, valid_to) {
+        (Value(value), ..) if let Some(ttl) = ttl => tx.put_for(key, value, ttl),
         (Value(value), None, None) => tx.put(key, value),
         (Value(value), Some(from), None) => tx.put_at(key, value, from),
         (Value(value), None, Some(to)) => tx.put_until(key, value, to),

@@ -67,6 +67,12 @@ pub enum Error {
         /// Where it ends.
         to: ValidTime,
     },
+    /// A fact that ends by itself lasts for some time.
+    #[error("a fact cannot last for {ttl} us")]
+    BadTtl {
+        /// How long it was to last, in microseconds.
+        ttl: i64,
+    },
     /// Text that is no time.
     #[error("not a time: expected microseconds since 1970, an RFC 3339 time, a date or `infinity`")]
     BadTime,

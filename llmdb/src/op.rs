@@ -3,6 +3,7 @@
 use crate::key::KeyRef;
 use crate::{Error, PartitionId, Result, ValidTime, Value};
 use llmdb_temporal::{Op, When};
+use std::time::Duration;
 
 /// The partition of the database's own records.
 pub(crate) const META: PartitionId = PartitionId(u32::MAX);
@@ -15,6 +16,22 @@ pub(crate) fn open(key: KeyRef<'_>) -> When {
 /// From the key's own time, or now, to exactly `to`.
 pub(crate) fn until(key: KeyRef<'_>, to: ValidTime) -> When {
     key.valid_from.map_or(When::FromNowTo(to), |from| When::Range(from, to))
+}
+
+/// From the key's own time, or now, for as long as `ttl`.
+///
+/// # Errors
+/// [`Error::BadTtl`], [`Error::TimeTooFine`], [`Error::TimeOutOfRange`]
+pub(crate) fn lasting(key: KeyRef<'_>, ttl: Duration) -> Result<When> {
+    if !ttl.subsec_nanos().is_multiple_of(1_000) {
+        return Err(Error::TimeTooFine);
+    }
+    let ttl = i64::try_from(ttl.as_micros()).map_err(|_| Error::TimeOutOfRange)?;
+    match key.valid_from {
+        Some(from) => Ok(When::Range(from, from.after(ttl)?)),
+        None if ttl == 0 => Err(Error::BadTtl { ttl }),
+        None => Ok(When::FromNowFor(ttl)),
+    }
 }
 
 /// A value over `when`.
@@ -100,6 +117,25 @@ macro_rules! writes {
             ) -> $crate::Result<$done> {
                 let key = key.as_key();
                 self.push($crate::op::put(key, value.into(), $crate::op::until(key, valid_to))?)
+            }
+
+            /// From now, and for exactly as long as `ttl`, the key has `value`: a fact that ends by
+            /// itself, over `[now, now + ttl)`. What was known to hold behind that holds again
+            /// then. With the logical clock a microsecond of `ttl` is one transaction.
+            ///
+            /// # Errors
+            /// Those of `put`; [`Error::BadTtl`](crate::Error::BadTtl) where `ttl` is zero,
+            /// [`Error::TimeTooFine`](crate::Error::TimeTooFine) where it is finer than a
+            /// microsecond, [`Error::TimeOutOfRange`](crate::Error::TimeOutOfRange) where it ends
+            /// beyond time.
+            pub fn put_for(
+                &$($mut)? self,
+                key: impl $crate::AsKey,
+                value: impl Into<$crate::Value>,
+                ttl: std::time::Duration,
+            ) -> $crate::Result<$done> {
+                let key = key.as_key();
+                self.push($crate::op::put(key, value.into(), $crate::op::lasting(key, ttl)?)?)
             }
 
             /// From now on the key has no value, up to its next known boundary.

@@ -115,10 +115,13 @@ impl<'db> WriteTx<'db> {
     }
 
     fn push(&mut self, op: Op) -> Result<()> {
-        if let llmdb_temporal::When::FromNowTo(to) = op.when
-            && to <= self.at.valid
-        {
-            return Err(Error::EmptyInterval { from: self.at.valid, to });
+        use llmdb_temporal::When;
+        match op.when {
+            When::FromNowTo(to) if to <= self.at.valid => {
+                return Err(Error::EmptyInterval { from: self.at.valid, to });
+            }
+            When::FromNowFor(ttl) => drop(self.at.valid.after(ttl)?),
+            _ => {}
         }
         self.pending.push(op)?;
         Ok(())

@@ -20,6 +20,8 @@ pub enum When {
     From(i64),
     /// From the transaction's own time to exactly a time.
     NowTo(i64),
+    /// From the transaction's own time for so long.
+    NowFor(i64),
     /// Exactly this.
     Range(i64, i64),
 }
@@ -86,7 +88,7 @@ pub struct Rectangles {
     keys: BTreeMap<(u32, Vec<u8>), Vec<Event>>,
 }
 
-/// An operation whose interval holds nothing; the whole transaction was refused.
+/// An operation whose interval holds nothing, or outlasts time; the whole transaction was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Empty;
 
@@ -105,7 +107,7 @@ impl Op {
         match (&self.value, self.when) {
             (Some(_), _) => Kind::Put,
             (None, When::Now | When::From(_)) => Kind::End,
-            (None, When::NowTo(_) | When::Range(..)) => Kind::Delete,
+            (None, When::NowTo(_) | When::NowFor(_) | When::Range(..)) => Kind::Delete,
         }
     }
 }
@@ -125,7 +127,8 @@ impl Rectangles {
     /// Records the operations of one transaction.
     ///
     /// # Errors
-    /// [`Empty`] where an interval holds nothing; nothing is recorded then.
+    /// [`Empty`] where an interval holds nothing, or a fact that ends by itself would outlast
+    /// time; nothing is recorded then.
     pub fn apply(&mut self, tx: i64, ops: &[Op]) -> Result<(), Empty> {
         let before = self.keys.clone();
         for (i, op) in ops.iter().enumerate() {
@@ -134,9 +137,11 @@ impl Rectangles {
                 When::Now => (tx, open_end(tx)),
                 When::From(from) => (from, open_end(from)),
                 When::NowTo(to) => (tx, to),
+                When::NowFor(ttl) => (tx, tx.checked_add(ttl).unwrap_or(tx)),
                 When::Range(from, to) => (from, to),
             };
-            if from >= to {
+            let outlasts = matches!(op.when, When::NowFor(_)) && to == INFINITY;
+            if from >= to || outlasts {
                 self.keys = before;
                 return Err(Empty);
             }

@@ -28,6 +28,12 @@ pub enum Error {
         /// Where it ends.
         to: ValidTime,
     },
+    /// A fact that ends by itself lasts for some time.
+    #[error("a fact cannot last for {ttl} us")]
+    BadTtl {
+        /// How long it was to last, in microseconds or units of the clock.
+        ttl: i64,
+    },
     /// Text that is neither an integer of microseconds nor an RFC 3339 time.
     #[error("not a time: expected microseconds since 1970, an RFC 3339 time, a date or `infinity`")]
     BadTime,

@@ -11,6 +11,7 @@ use std::fmt;
 /// | put | `Put` | `FromNow` |
 /// | put at vf | `Put` | `From(vf)` |
 /// | put over a range | `Put` | `Range(vf, vt)`, or `FromNowTo(vt)` |
+/// | put for a while | `Put` | `FromNowFor(ttl)` |
 /// | end, at vf or now | `Absent` | `From(vf)` or `FromNow` |
 /// | delete | `Absent` | `FromNowTo(ValidTime::INFINITY)` |
 /// | delete over a range | `Absent` | `Range(vf, vt)`, or `FromNowTo(vt)` |
@@ -47,6 +48,8 @@ pub enum When {
     FromNow,
     /// From now to exactly a time.
     FromNowTo(ValidTime),
+    /// From now for so many microseconds, or units of the clock: exactly `[now, now + ttl)`.
+    FromNowFor(i64),
     /// From a time, with an open end.
     From(ValidTime),
     /// From a time to exactly another.
@@ -84,7 +87,7 @@ impl Op {
     /// have at most `key_bytes_max` bytes.
     ///
     /// # Errors
-    /// [`Error::EmptyKey`], [`Error::KeyTooLong`], [`Error::EmptyInterval`]
+    /// [`Error::EmptyKey`], [`Error::KeyTooLong`], [`Error::EmptyInterval`], [`Error::BadTtl`]
     pub fn check(&self, key_bytes_max: usize) -> Result<()> {
         if self.key.is_empty() {
             return Err(Error::EmptyKey);
@@ -96,7 +99,8 @@ impl Op {
         match self.when {
             When::Range(from, to) => Interval::new(from, to).map(drop),
             When::From(from) => Interval::new(from, ValidTime::INFINITY).map(drop),
-            When::FromNow | When::FromNowTo(_) => Ok(()),
+            When::FromNowFor(ttl) if ttl <= 0 => Err(Error::BadTtl { ttl }),
+            When::FromNow | When::FromNowTo(_) | When::FromNowFor(_) => Ok(()),
         }
     }
 
@@ -109,13 +113,18 @@ impl Op {
     }
 
     /// Where it begins in a transaction at `tx`, and where it ends if it says so.
-    pub(crate) fn span(&self, tx: TxTime) -> (ValidTime, Option<ValidTime>) {
-        match self.when {
+    ///
+    /// # Errors
+    /// [`Error::BadTtl`]; [`Error::TimeOutOfRange`] where a fact that ends by itself would outlast
+    /// time.
+    pub(crate) fn span(&self, tx: TxTime) -> Result<(ValidTime, Option<ValidTime>)> {
+        Ok(match self.when {
             When::FromNow => (tx.as_valid(), None),
             When::FromNowTo(to) => (tx.as_valid(), Some(to)),
+            When::FromNowFor(ttl) => (tx.as_valid(), Some(tx.as_valid().after(ttl)?)),
             When::From(from) => (from, None),
             When::Range(from, to) => (from, Some(to)),
-        }
+        })
     }
 
     /// Its value; empty for an absence.
@@ -134,7 +143,9 @@ impl Op {
         match (&self.kind, self.when) {
             (OpKind::Put { .. }, _) => ChangeKind::Put,
             (OpKind::Absent, When::FromNow | When::From(_)) => ChangeKind::End,
-            (OpKind::Absent, When::FromNowTo(_) | When::Range(..)) => ChangeKind::Delete,
+            (OpKind::Absent, When::FromNowTo(_) | When::FromNowFor(_) | When::Range(..)) => {
+                ChangeKind::Delete
+            }
         }
     }
 }

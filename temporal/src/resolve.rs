@@ -23,8 +23,8 @@ use llmdb_storage::{Batch, View};
 /// trees from before `tx` to after it.
 ///
 /// # Errors
-/// [`Error::EmptyInterval`], [`Error::EmptyKey`], [`Error::TxNotNewer`], or what reading the
-/// trees gave. What was appended to `out` by then means nothing.
+/// [`Error::EmptyInterval`], [`Error::EmptyKey`], [`Error::BadTtl`], [`Error::TimeOutOfRange`],
+/// [`Error::TxNotNewer`], or what reading the trees gave. What was appended to `out` by then means nothing.
 pub fn resolve<V: View>(
     view: &V,
     trees: &Trees,
@@ -87,7 +87,7 @@ pub(crate) fn resolve_key<V: View>(
     let mut layer = Layer::new();
     let mut written = Vec::with_capacity(group.len());
     for &op in group {
-        let (from, to) = ops[op as usize].span(tx);
+        let (from, to) = ops[op as usize].span(tx)?;
         let to = match to {
             Some(to) => to,
             None => open_end(&layer, &mut belief, from)?,

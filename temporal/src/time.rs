@@ -36,6 +36,18 @@ impl ValidTime {
     /// The end of what never ends. No fact covers this point itself.
     pub const INFINITY: Self = Self(i64::MAX);
 
+    /// The point `ttl` microseconds later: where a fact ends that lasts so long from here.
+    ///
+    /// # Errors
+    /// [`Error::BadTtl`] unless `ttl` is above zero; [`Error::TimeOutOfRange`] from infinity on.
+    pub fn after(self, ttl: i64) -> Result<Self> {
+        if ttl <= 0 {
+            return Err(Error::BadTtl { ttl });
+        }
+        let end = self.0.checked_add(ttl).map(Self).filter(|end| *end < Self::INFINITY);
+        end.ok_or(Error::TimeOutOfRange)
+    }
+
     /// As a number whose unsigned order is the order of time.
     pub(crate) fn sortable(self) -> u64 {
         (self.0 as u64) ^ SIGN

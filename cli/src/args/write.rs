@@ -10,7 +10,8 @@ A VALUE that is JSON is stored as that, any other as a string; `-` reads it from
 
 Examples:
   llmdb put agent.llmdb user:1 '{\"plan\":\"pro\"}'
-  llmdb put agent.llmdb user:1 pro --valid-from 2024-03-01 --note 'billing said so'";
+  llmdb put agent.llmdb user:1 pro --valid-from 2024-03-01 --note 'billing said so'
+  llmdb put agent.llmdb lock:deploy ada --for 90m               ends by itself";
 
 /// `llmdb put`
 #[derive(Args, Debug)]
@@ -32,6 +33,15 @@ pub struct Put {
     /// When it ceases to; where something else is known to begin, if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub valid_to: Option<ValidTime>,
+    /// For how long it holds, from now: `90m`, `1h30m`, `7d`, `250ms`; without a unit, microseconds
+    #[arg(
+        long = "for",
+        value_name = "TIME",
+        value_parser = crate::ttl::parse,
+        conflicts_with_all = ["valid_from", "valid_to"],
+        allow_hyphen_values = true
+    )]
+    pub ttl: Option<i64>,
     /// Who and why, for the history: JSON, or else a string
     #[arg(long)]
     pub note: Option<String>,

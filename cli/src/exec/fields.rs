@@ -175,6 +175,17 @@ impl Fields {
         count.map(Some).ok_or_else(|| wrong_type(field, "a whole number from 0", &json))
     }
 
+    /// A length of time in microseconds, if the field is there.
+    ///
+    /// # Errors
+    /// [`BadRequest::WrongType`]
+    pub fn micros(&mut self, field: &'static str) -> Result<Option<i64>> {
+        let Some(json) = self.members.remove(field) else { return Ok(None) };
+        json.as_i64()
+            .map(Some)
+            .ok_or_else(|| wrong_type(field, "an integer of microseconds", &json))
+    }
+
     /// Bytes: those of the string `text`, or those that `base64` encodes. The flag says that it
     /// was the second.
     ///

@@ -84,6 +84,8 @@ pub struct Write {
     pub valid_from: Option<ValidTime>,
     /// Where it ceases to; what happens if it is not said depends on the operation.
     pub valid_to: Option<ValidTime>,
+    /// For how many microseconds it holds, from now; instead of either time.
+    pub ttl: Option<i64>,
     /// The note of its transaction.
     pub note: Option<Json>,
 }
@@ -199,7 +201,13 @@ fn takes_txn(op: &str) -> bool {
 
 fn put(fields: &mut Fields) -> Result<Write> {
     let value = required("value", fields.json("value"))?;
-    write(fields, What::Value(value.into()))
+    let ttl = fields.micros("ttl")?;
+    let write = write(fields, What::Value(value.into()))?;
+    match (ttl, write.valid_from, write.valid_to) {
+        (Some(_), Some(_), _) => Err(BadRequest::Both { a: "ttl", b: "valid_from" }),
+        (Some(_), _, Some(_)) => Err(BadRequest::Both { a: "ttl", b: "valid_to" }),
+        _ => Ok(Write { ttl, ..write }),
+    }
 }
 
 /// The members that all writes have.
@@ -211,7 +219,7 @@ pub fn write(fields: &mut Fields, what: What) -> Result<Write> {
     let valid_from = fields.time("valid_from")?;
     // An end has no `valid_to`: it is left among the fields, and refused.
     let valid_to = if matches!(what, What::End) { None } else { fields.time("valid_to")? };
-    Ok(Write { target, what, valid_from, valid_to, note: fields.json("note") })
+    Ok(Write { target, what, valid_from, valid_to, ttl: None, note: fields.json("note") })
 }
 
 fn target(fields: &mut Fields) -> Result<Target> {

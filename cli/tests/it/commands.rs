@@ -38,6 +38,23 @@ fn a_fact_is_put_corrected_and_asked_for() {
 }
 
 #[test]
+fn a_fact_lasts_for_as_long_as_it_is_told() {
+    let (_dir, db) = place();
+    let db = text(&db);
+    out(&["put", db, "lock", "ada", "--for", "1h30m"]);
+    let held = json_of(&["get", db, "lock"]);
+    let (from, to) = (held["valid_from"].as_i64().unwrap(), held["valid_to"].as_i64().unwrap());
+    assert_eq!(to - from, 90 * 60 * 1_000_000);
+    assert_eq!(run(&["get", db, "lock", "--valid", &to.to_string()]).status.code(), Some(1));
+    assert_eq!(run(&["put", db, "lock", "ada", "--for", "soon"]).status.code(), Some(2));
+    assert_eq!(run(&["put", db, "lock", "ada", "--for", "0"]).status.code(), Some(10));
+    assert_eq!(
+        run(&["put", db, "k", "v", "--for", "1s", "--valid-to", "9"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
 fn absences_are_commands_too() {
     let (_dir, db) = place();
     let db = text(&db);

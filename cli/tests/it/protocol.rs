@@ -114,6 +114,35 @@ fn where_a_write_begins_and_ends_is_said_by_its_fields() {
 }
 
 #[test]
+fn a_fact_with_a_ttl_ends_by_itself() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    exec.write(1, json!({"op": "put", "key": "k", "value": "base"}));
+    exec.write(2, json!({"op": "put", "key": "k", "value": "brief", "ttl": 3}));
+    let timeline = exec.ok(json!({"op": "timeline", "key": "k"}));
+    let spans: Vec<_> = timeline["segments"].as_array().unwrap().iter().collect();
+    let span = |s: &serde_json::Value| json!([s["value"], s["valid_from"], s["valid_to"]]);
+    let spans: Vec<_> = spans.into_iter().map(span).collect();
+    assert_eq!(json!(spans), json!([["base", 1, 2], ["brief", 2, 5], ["base", 5, null]]));
+    for (ttl, code) in [
+        (json!(0), "bad_ttl"),
+        (json!(-1), "bad_ttl"),
+        (json!(i64::MAX), "time_out_of_range"),
+        (json!(1.5), "bad_request"),
+        (json!("90m"), "bad_request"),
+    ] {
+        let put = json!({"op": "put", "key": "k", "value": 1, "ttl": ttl});
+        assert_eq!(exec.code(put), code, "{ttl}");
+    }
+    for field in ["valid_from", "valid_to"] {
+        let mut put = json!({"op": "put", "key": "k", "value": 1, "ttl": 5});
+        put[field] = json!(100);
+        assert_eq!(exec.code(put), "bad_request", "{field}");
+    }
+    assert_eq!(exec.code(json!({"op": "end", "key": "k", "ttl": 5})), "bad_request");
+}
+
+#[test]
 fn absences_begin_and_end_as_they_say() {
     let (_dir, db) = place();
     let mut exec = Exec::start(&db);

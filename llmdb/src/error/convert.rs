@@ -81,6 +81,7 @@ impl From<llmdb_temporal::Error> for Error {
             E::EmptyKey => Error::EmptyKey,
             E::KeyTooLong { bytes, bytes_max } => Error::KeyTooLong { bytes, bytes_max },
             E::EmptyInterval { from, to } => Error::EmptyInterval { from, to },
+            E::BadTtl { ttl } => Error::BadTtl { ttl },
             E::BadTime => Error::BadTime,
             E::TimeTooFine => Error::TimeTooFine,
             E::TimeOutOfRange => Error::TimeOutOfRange,

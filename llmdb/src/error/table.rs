@@ -78,6 +78,7 @@ table! {
     ReservedPartition  "reserved_partition"  Validation;
     EmptyName          "empty_name"          Validation;
     EmptyInterval      "empty_interval"      Validation;
+    BadTtl             "bad_ttl"             Validation;
     BadTime            "bad_time"            Validation;
     TimeTooFine        "time_too_fine"       Validation;
     TimeOutOfRange     "time_out_of_range"   Validation;

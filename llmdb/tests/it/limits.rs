@@ -4,6 +4,7 @@ use crate::support::{P, fresh, v};
 use llmdb::{
     Db, Error, ErrorClass, Key, PartitionId, Result, TxTime, VALUE_BYTES_MAX, ValidTime, Value,
 };
+use std::time::Duration;
 
 fn refused<T: std::fmt::Debug>(db: &Db, code: &str, result: Result<T>) {
     let error = result.unwrap_err();
@@ -54,6 +55,37 @@ fn keys_up_to_the_limit_work_and_beyond_it_are_refused() {
         }
         crate::support::assert_clean(&db);
     }
+}
+
+#[test]
+fn a_fact_that_ends_by_itself_lasts_for_some_time_and_not_for_ever() {
+    let db = fresh();
+    let micros = Duration::from_micros;
+    refused(&db, "bad_ttl", db.put_for("k", b"v", Duration::ZERO));
+    refused(&db, "time_too_fine", db.put_for("k", b"v", Duration::from_nanos(1_500)));
+    refused(&db, "time_out_of_range", db.put_for("k", b"v", Duration::from_secs(u64::MAX)));
+    let to_infinity = micros(i64::MAX as u64 - 1);
+    refused(&db, "time_out_of_range", db.put_for("k", b"v", to_infinity));
+    let mut tx = db.begin().unwrap();
+    refused(&db, "time_out_of_range", tx.put_for("k", b"v", to_infinity));
+    refused(&db, "bad_ttl", tx.put_for("k", b"v", Duration::ZERO));
+    drop(tx);
+    // Of a key that names its time it lasts from there.
+    let late = Key::new(P, "late").valid_from(v(100));
+    refused(&db, "bad_ttl", db.put_for(&late, b"v", Duration::ZERO));
+    db.put_for(&late, b"v", micros(7)).unwrap();
+    assert_eq!(db.get(&late).unwrap().unwrap().valid_to, v(107));
+    // Now is the transaction's own time, whenever that comes.
+    let mut tx = db.begin().unwrap();
+    tx.put_for("k", b"v", micros(10)).unwrap();
+    assert_eq!(tx.get("k").unwrap().unwrap().valid_to, v(12));
+    db.put("other", b"v").unwrap();
+    assert_eq!(tx.commit().unwrap(), Some(TxTime(3)));
+    let fact = db.get("k").unwrap().unwrap();
+    assert_eq!((fact.valid_from, fact.valid_to), (v(3), v(13)));
+    let longest = micros(i64::MAX as u64 - 5);
+    db.with_note("longest".into()).put_for("k", b"v", longest).unwrap();
+    assert_eq!(db.get("k").unwrap().unwrap().valid_to, ValidTime(i64::MAX - 1));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use llmdb::vfs::MemVfs;
 use llmdb::{Db, Durability, Error, Isolation, Key, PartitionId, Result, TxTime, Value, WriteTx};
 use llmdb_sim::rectangles::{Op, Rectangles, When};
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -35,6 +36,10 @@ fn key_of(op: &Op) -> Key {
     Key::new(PartitionId(op.partition), op.key.clone())
 }
 
+fn micros(ttl: i64) -> Duration {
+    Duration::from_micros(u64::try_from(ttl).unwrap())
+}
+
 /// The call that an operation of the oracle stands for.
 macro_rules! write {
     ($to:expr, $op:expr) => {{
@@ -44,7 +49,10 @@ macro_rules! write {
             (Some(value), When::Now) => to.put(key, value),
             (Some(value), When::From(from)) => to.put_at(key, value, v(from)),
             (Some(value), When::NowTo(to_)) => to.put_until(key, value, v(to_)),
+            (Some(value), When::NowFor(ttl)) => to.put_for(key, value, micros(ttl)),
             (Some(value), When::Range(from, to_)) => to.put_range(key, value, v(from), v(to_)),
+            // There is no call for an absence that ends by itself: the history has none.
+            (None, When::NowFor(_)) => unreachable!("an absence for a while"),
             (None, When::Now) => to.end(key),
             (None, When::From(from)) => to.end_at(key, v(from)),
             (None, When::NowTo(i64::MAX)) => to.delete(key),
@@ -96,7 +104,9 @@ impl World {
                 assert_eq!(tx, Some(TxTime(next)));
                 self.tx = next;
             }
-            Err(Error::EmptyInterval { .. }) => assert!(!accepted, "only the database refused"),
+            Err(Error::EmptyInterval { .. } | Error::BadTtl { .. } | Error::TimeOutOfRange) => {
+                assert!(!accepted, "only the database refused")
+            }
             Err(error) => panic!("{error}"),
         }
     }
@@ -170,11 +180,17 @@ fn time() -> impl Strategy<Value = i64> {
     ]
 }
 
+/// How long facts last that end by themselves; some not at all, some beyond time.
+fn ttl() -> impl Strategy<Value = i64> {
+    prop_oneof![12 => 1i64..20, 1 => Just(0i64), 1 => Just(i64::MAX), 1 => i64::MAX - 20..i64::MAX]
+}
+
 fn when() -> impl Strategy<Value = When> {
     prop_oneof![
         4 => Just(When::Now),
         4 => time().prop_map(When::From),
         2 => time().prop_map(When::NowTo),
+        2 => ttl().prop_map(When::NowFor),
         4 => (time(), time()).prop_map(|(a, b)| When::Range(a.min(b), a.max(b))),
         2 => (-5i64..25, 1i64..4).prop_map(|(a, n)| When::Range(a, a + n)),
     ]
@@ -191,11 +207,12 @@ fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    (place(), value(), when()).prop_map(|((partition, key), value, when)| Op {
-        partition,
-        key,
-        value,
-        when,
+    (place(), value(), when()).prop_map(|((partition, key), value, when)| {
+        let when = match when {
+            When::NowFor(_) if value.is_none() => When::Now,
+            when => when,
+        };
+        Op { partition, key, value, when }
     })
 }
 

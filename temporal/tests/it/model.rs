@@ -24,11 +24,17 @@ fn time() -> impl Strategy<Value = i64> {
     ]
 }
 
+/// How long facts last that end by themselves; some not at all, some beyond time.
+fn ttl() -> impl Strategy<Value = i64> {
+    prop_oneof![12 => 1i64..20, 1 => -1i64..1, 1 => Just(i64::MAX), 1 => i64::MAX - 20..i64::MAX]
+}
+
 fn when() -> impl Strategy<Value = When> {
     prop_oneof![
         4 => Just(When::Now),
         4 => time().prop_map(When::From),
         2 => time().prop_map(When::NowTo),
+        2 => ttl().prop_map(When::NowFor),
         4 => (time(), time()).prop_map(|(a, b)| When::Range(a.min(b), a.max(b))),
         2 => (-5i64..40, 1i64..4).prop_map(|(a, n)| When::Range(a, a + n)),
     ]

@@ -49,7 +49,9 @@ impl World {
         let accepted = self.oracle.apply(tx, ops).is_ok();
         match resolved {
             Ok(()) => self.view.apply(&batch),
-            Err(Error::EmptyInterval { .. }) => assert!(!accepted, "only the trees refused"),
+            Err(Error::EmptyInterval { .. } | Error::BadTtl { .. } | Error::TimeOutOfRange) => {
+                assert!(!accepted, "only the trees refused")
+            }
             Err(error) => panic!("{error}"),
         }
         if accepted {
@@ -90,6 +92,7 @@ pub fn op(op: &rectangles::Op) -> Op {
         rectangles::When::Now => When::FromNow,
         rectangles::When::From(from) => When::From(ValidTime(from)),
         rectangles::When::NowTo(to) => When::FromNowTo(ValidTime(to)),
+        rectangles::When::NowFor(ttl) => When::FromNowFor(ttl),
         rectangles::When::Range(from, to) => When::Range(ValidTime(from), ValidTime(to)),
     };
     let partition = PartitionId(op.partition);
