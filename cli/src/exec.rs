@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod fields;
 pub mod lines;
+pub mod open;
 pub mod request;
 pub mod session;
 

@@ -94,6 +94,10 @@ pub enum Error {
     /// The database was closed.
     #[error("the database is closed")]
     Closed,
+    /// The savepoint was released or rolled back past, or belongs to another transaction. Nothing
+    /// has happened.
+    #[error("the savepoint is gone: it was released, or rolled back past")]
+    NoSavepoint,
     /// There is no database at the path, and none was to be created; or its directory is missing.
     #[error("{} does not exist", path.display())]
     NotFound {

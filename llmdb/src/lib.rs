@@ -82,7 +82,7 @@ pub use db::{Committed, Db};
 pub use error::{Error, ErrorClass, Result};
 pub use fact::{Change, ChangeKind, Changes, Cursor, DiffRow, Fact, Rectangle, Row, Version};
 pub use key::{AsKey, Key, KeyRef};
-pub use llmdb_mvcc::{Durability, Isolation};
+pub use llmdb_mvcc::{Durability, Isolation, Savepoint, TxnId};
 pub use llmdb_temporal::{At, PartitionId, TxTime, ValidTime};
 pub use llmdb_vfs as vfs;
 pub use noted::Noted;

@@ -6,6 +6,7 @@ use crate::{
     AsKey, Durability, Error, ErrorClass, Fact, Isolation, PartitionId, Result, Scan, TxTime,
     decode,
 };
+use llmdb_mvcc::{Savepoint, Savepoints, TxnId};
 use llmdb_temporal::{At, KeyRange, Op, Pending, Reader, head_key};
 use serde::de::DeserializeOwned;
 use std::cell::{OnceCell, RefCell};
@@ -45,6 +46,14 @@ pub struct WriteTx<'db> {
     note: Option<Vec<u8>>,
     reads: RefCell<Reads>,
     broken: Broken,
+    savepoints: Savepoints<Written>,
+}
+
+/// What a transaction had written when a savepoint was made.
+#[derive(Debug)]
+struct Written {
+    ops: usize,
+    note: Option<Vec<u8>>,
 }
 
 /// What a transaction rests on, in keys of `heads`.
@@ -75,6 +84,7 @@ impl<'db> WriteTx<'db> {
         let tx = core.engine.begin(isolation)?;
         let provisional = core.clock.provisional(TxTime(tx.snapshot().mark()))?;
         Ok(Self {
+            savepoints: Savepoints::new(tx.id()),
             tx,
             core,
             isolation,
@@ -112,6 +122,50 @@ impl<'db> WriteTx<'db> {
     /// Whether it wrote nothing yet.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// What names it in errors: a number, greater than those of transactions that began before.
+    pub fn id(&self) -> TxnId {
+        self.tx.id()
+    }
+
+    /// A place to roll back to, inside of all savepoints made before.
+    ///
+    /// ```
+    /// # use llmdb::{Options, vfs::MemVfs};
+    /// # let memory = std::sync::Arc::new(MemVfs::new());
+    /// # let db = Options::new().vfs(memory).open("/agent.llmdb")?;
+    /// let mut tx = db.begin()?;
+    /// tx.put("plan", b"A")?;
+    /// let before = tx.savepoint();
+    /// tx.put("plan", b"B")?;
+    /// tx.rollback_to(&before)?;
+    /// assert_eq!(tx.get_as::<String>("plan")?.unwrap(), "A");
+    /// # Ok::<(), llmdb::Error>(())
+    /// ```
+    pub fn savepoint(&mut self) -> Savepoint {
+        self.savepoints.add(Written { ops: self.pending.len(), note: self.note.clone() })
+    }
+
+    /// Forgets what was written since `to`, the note included. What was read since is still
+    /// remembered: the transaction may rest on it, if only by having rolled back. `to` stays
+    /// good; savepoints made after it are gone. O(keys written).
+    ///
+    /// # Errors
+    /// [`Error::NoSavepoint`]: nothing has happened.
+    pub fn rollback_to(&mut self, to: &Savepoint) -> Result<()> {
+        let written = self.savepoints.roll_back(to)?;
+        self.pending.truncate(written.ops);
+        self.note.clone_from(&written.note);
+        Ok(())
+    }
+
+    /// Gives up a savepoint and those made after it; what was written stays.
+    ///
+    /// # Errors
+    /// [`Error::NoSavepoint`]: nothing has happened.
+    pub fn release(&mut self, savepoint: Savepoint) -> Result<()> {
+        Ok(self.savepoints.release(&savepoint)?)
     }
 
     fn push(&mut self, op: Op) -> Result<()> {

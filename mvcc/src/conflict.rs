@@ -5,7 +5,7 @@
 //! no transaction that is open or yet to begin can have missed them.
 
 use llmdb_storage::{Batch, TreeId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes of recent commits that are remembered at most. A transaction that was open for longer
@@ -105,28 +105,6 @@ impl Recent {
         }
         let missed = self.commits.iter().rev().take_while(|(seq, _)| *seq > since);
         missed.filter(|(_, batch)| is_conflict(batch)).map(|(seq, _)| *seq).last()
-    }
-}
-
-/// The snapshots of open write transactions, by the newest commit that they see.
-#[derive(Debug, Default)]
-pub(crate) struct Active(BTreeMap<u64, u64>);
-
-impl Active {
-    pub(crate) fn enter(&mut self, seq: u64) {
-        *self.0.entry(seq).or_default() += 1;
-    }
-
-    pub(crate) fn leave(&mut self, seq: u64) {
-        let count = self.0.get_mut(&seq).expect("a transaction leaves once");
-        *count -= 1;
-        if *count == 0 {
-            self.0.remove(&seq);
-        }
-    }
-
-    pub(crate) fn oldest(&self) -> Option<u64> {
-        self.0.first_key_value().map(|(seq, _)| *seq)
     }
 }
 

@@ -1,7 +1,7 @@
 //! An open database: opening, recovery, closing.
 
+use crate::active::Active;
 use crate::checkpoint::{Checkpointing, Load};
-use crate::conflict::Active;
 use crate::keeper::Keeper;
 use crate::publish::{Published, State};
 use crate::record::Record;
@@ -122,9 +122,9 @@ impl Engine {
         // here on.
         let mut active = self.shared.active.lock();
         let snapshot = self.snapshot();
-        active.enter(snapshot.seq());
+        let id = active.enter(snapshot.seq());
         drop(active);
-        Ok(WriteTx::new(&self.shared, snapshot, isolation))
+        Ok(WriteTx::new(&self.shared, id, snapshot, isolation))
     }
 
     /// The tree named `name`, if it exists.

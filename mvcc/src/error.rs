@@ -28,6 +28,10 @@ pub enum Error {
         /// The commit that came first.
         seq: u64,
     },
+    /// The savepoint was released or rolled back past, or belongs to another transaction. Nothing
+    /// has happened.
+    #[error("the savepoint is gone: it was released, or rolled back past")]
+    NoSavepoint,
     /// An earlier error made it impossible to tell what a transaction would have done.
     #[error("the transaction cannot commit after a storage error: {cause}")]
     Broken {

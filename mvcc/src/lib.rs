@@ -25,7 +25,8 @@
 //!
 //! - `options`: how a database is opened and a commit is made
 //! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks
-//! - [`WriteTx`]: reading a snapshot, buffering writes; `conflict`: what must not have changed
+//! - [`WriteTx`]: reading a snapshot, buffering writes; [`Savepoint`]: taking some of them back;
+//!   `active`: which are open; `conflict`: what must not have changed
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
 //!   waiting for one's own; `keeper`: what happens some time after
 //! - `checkpoint`, `engine`: from memory to the file, opening, recovery, closing; `stats`
@@ -46,10 +47,11 @@
 //! # Not here
 //!
 //! No meaning of keys and values, no time: `llmdb-temporal` resolves those through [`Intent`]. No
-//! pessimistic locks, savepoints or spilling of large transactions yet.
+//! pessimistic locks or spilling of large transactions yet.
 
 #![deny(unsafe_code)]
 
+mod active;
 mod backoff;
 mod checkpoint;
 mod conflict;
@@ -60,6 +62,7 @@ mod options;
 #[allow(unsafe_code, reason = "readers follow a pointer that their slot keeps alive")]
 mod publish;
 mod record;
+mod savepoint;
 mod sequencer;
 mod slots;
 #[allow(unsafe_code, reason = "a pinned version keeps the pages that a reader borrows")]
@@ -68,10 +71,12 @@ mod stats;
 mod transaction;
 mod visible;
 
+pub use active::TxnId;
 pub use backoff::Backoff;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use options::{Durability, EngineOptions, Isolation};
+pub use savepoint::{Savepoint, Savepoints};
 pub use snapshot::Snapshot;
 pub use stats::EngineStats;
 pub use transaction::{Committed, Intent, WriteTx};

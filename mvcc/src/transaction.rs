@@ -1,7 +1,9 @@
 //! Write transactions: they read one snapshot, buffer what they write, and remember what they read.
 
+use crate::active::TxnId;
 use crate::conflict::Footprint;
 use crate::engine::Shared;
+use crate::savepoint::{Savepoint, Savepoints};
 use crate::{Durability, Error, Isolation, Result, Snapshot};
 use llmdb_storage::{Batch, Cursor, Reader, TreeId, View};
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 #[must_use = "a transaction does nothing until it commits"]
 pub struct WriteTx<'e> {
     pub(crate) shared: &'e Shared,
+    id: TxnId,
     pub(crate) snapshot: Snapshot<'e>,
     pub(crate) isolation: Isolation,
     writes: Batch,
@@ -21,6 +24,8 @@ pub struct WriteTx<'e> {
     /// Keys that the transaction will write, where a layer above resolves them at the commit.
     pub(crate) declared: Footprint,
     broken: Option<Arc<str>>,
+    /// Each with the number of writes before it.
+    savepoints: Savepoints<usize>,
 }
 
 /// What a layer above wants to have done at the transaction's place in the commit order, where
@@ -67,6 +72,7 @@ impl Intent for Plain {
 impl fmt::Debug for WriteTx<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteTx")
+            .field("id", &self.id)
             .field("snapshot", &self.snapshot)
             .field("isolation", &self.isolation)
             .field("writes", &self.writes.len())
@@ -75,9 +81,15 @@ impl fmt::Debug for WriteTx<'_> {
 }
 
 impl<'e> WriteTx<'e> {
-    pub(crate) fn new(shared: &'e Shared, snapshot: Snapshot<'e>, isolation: Isolation) -> Self {
+    pub(crate) fn new(
+        shared: &'e Shared,
+        id: TxnId,
+        snapshot: Snapshot<'e>,
+        isolation: Isolation,
+    ) -> Self {
         WriteTx {
             shared,
+            id,
             snapshot,
             isolation,
             writes: Batch::new(),
@@ -85,7 +97,13 @@ impl<'e> WriteTx<'e> {
             reads: Footprint::default(),
             declared: Footprint::default(),
             broken: None,
+            savepoints: Savepoints::new(id),
         }
+    }
+
+    /// What names it in errors and statistics.
+    pub fn id(&self) -> TxnId {
+        self.id
     }
 
     /// What the transaction sees of others.
@@ -216,6 +234,35 @@ impl<'e> WriteTx<'e> {
     /// Declares that the commit's [`Intent`] will write `key`.
     pub fn note_write(&mut self, tree: TreeId, key: &[u8]) {
         self.declared.key(tree, key);
+    }
+
+    /// A place to roll back to, inside of all savepoints made before.
+    pub fn savepoint(&mut self) -> Savepoint {
+        self.savepoints.add(self.writes.len())
+    }
+
+    /// Forgets what was written since `to`. What was read since is still remembered: the
+    /// transaction may rest on it, if only by having rolled back. `to` stays good; savepoints
+    /// made after it are gone.
+    ///
+    /// # Errors
+    /// [`Error::NoSavepoint`]: nothing has happened.
+    pub fn rollback_to(&mut self, to: &Savepoint) -> Result<()> {
+        let writes = *self.savepoints.roll_back(to)?;
+        if writes < self.writes.len() {
+            self.writes.truncate(writes);
+            // Of a key that was written before and after, the earlier write counts again.
+            self.own = None;
+        }
+        Ok(())
+    }
+
+    /// Gives up a savepoint and those made after it; what was written stays.
+    ///
+    /// # Errors
+    /// [`Error::NoSavepoint`]: nothing has happened.
+    pub fn release(&mut self, savepoint: Savepoint) -> Result<()> {
+        self.savepoints.release(&savepoint)
     }
 
     /// Makes the buffered writes visible, all or none.

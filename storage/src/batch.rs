@@ -112,6 +112,15 @@ impl Batch {
         (a.tree, a.head).cmp(&(b.tree, b.head)).then_with(|| self.key_at(a.start).cmp(key))
     }
 
+    /// Takes back all but the first `len` writes, of a batch that was not sorted since they were
+    /// added.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(place) = self.places.get(len) {
+            self.bytes.truncate(place.start);
+            self.places.truncate(len);
+        }
+    }
+
     /// How many writes there are.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -249,6 +258,23 @@ mod tests {
             assert!(!batch.touches(TreeId(2), b"c", None));
             assert!(batch.touches_key(TreeId(1), b"z"));
         }
+    }
+
+    #[test]
+    fn writes_taken_back_leave_no_bytes() {
+        let mut batch = Batch::new();
+        batch.put(TreeId(2), b"b", b"1");
+        batch.put(TreeId(1), b"z", b"2");
+        let before = batch.clone();
+        batch.put(TreeId(2), b"b", b"3");
+        batch.delete(TreeId(1), b"a");
+        batch.truncate(2);
+        assert_eq!((batch.bytes(), batch.len()), (before.bytes(), 2));
+        batch.truncate(9);
+        batch.put(TreeId(1), b"a", b"4");
+        batch.sort();
+        let values: Vec<_> = batch.iter().map(|write| write.value.unwrap()).collect();
+        assert_eq!(values, [b"4", b"2", b"1"]);
     }
 
     #[test]

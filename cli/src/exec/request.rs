@@ -36,6 +36,8 @@ pub enum Op {
     Commit(Option<Json>),
     /// Give one up.
     Rollback,
+    /// A savepoint of one, by its name.
+    Savepoint(SavepointOf, String),
     /// Write what the log holds to the file.
     Checkpoint,
     /// Sizes and counts.
@@ -44,6 +46,17 @@ pub enum Op {
     Verify,
     /// An operation that this version does not have.
     Unsupported(&'static str),
+}
+
+/// What is done with a savepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavepointOf {
+    /// Make it.
+    Make,
+    /// Forget what was written since.
+    RollBackTo,
+    /// Give it up.
+    Release,
 }
 
 /// A partition, by number or by name.
@@ -179,6 +192,9 @@ impl Request {
             "begin" => Op::Begin(isolation(&mut fields)?),
             "commit" => Op::Commit(fields.json("note")),
             "rollback" => Op::Rollback,
+            "savepoint" => savepoint(&mut fields, SavepointOf::Make)?,
+            "rollback_to" => savepoint(&mut fields, SavepointOf::RollBackTo)?,
+            "release" => savepoint(&mut fields, SavepointOf::Release)?,
             "checkpoint" => Op::Checkpoint,
             "stats" => Op::Stats,
             "verify" => Op::Verify,
@@ -195,8 +211,23 @@ impl Request {
 fn takes_txn(op: &str) -> bool {
     matches!(
         op,
-        "put" | "end" | "delete" | "get" | "timeline" | "scan" | "begin" | "commit" | "rollback"
+        "put"
+            | "end"
+            | "delete"
+            | "get"
+            | "timeline"
+            | "scan"
+            | "begin"
+            | "commit"
+            | "rollback"
+            | "savepoint"
+            | "rollback_to"
+            | "release"
     )
+}
+
+fn savepoint(fields: &mut Fields, what: SavepointOf) -> Result<Op> {
+    Ok(Op::Savepoint(what, required("name", fields.string("name")?)?))
 }
 
 fn put(fields: &mut Fields) -> Result<Write> {

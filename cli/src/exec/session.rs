@@ -1,7 +1,10 @@
 //! A database and the transactions that are open on it: what executes requests.
 
 use super::answer::Answer;
-use super::request::{ChangesFrom, ChangesOf, DiffOf, Op, Point, Request, ScanOf, Target, Write};
+use super::open::Open;
+use super::request::{
+    ChangesFrom, ChangesOf, DiffOf, Op, Point, Request, SavepointOf, ScanOf, Target, Write,
+};
 use crate::error::{Error, Result};
 use crate::write::{apply, partition_to_read, partition_to_write};
 use llmdb::{At, Cursor, Db, Fact, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
@@ -12,7 +15,7 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct Session<'db> {
     db: &'db Db,
-    open: HashMap<String, WriteTx<'db>>,
+    open: HashMap<String, Open<'db>>,
 }
 
 impl<'db> Session<'db> {
@@ -31,6 +34,7 @@ impl<'db> Session<'db> {
             Op::Begin(isolation) => self.begin(txn.unwrap_or_default(), isolation),
             Op::Commit(note) => self.commit(txn.unwrap_or_default(), note),
             Op::Rollback => self.rollback(txn.unwrap_or_default()),
+            Op::Savepoint(what, name) => self.savepoint(txn.unwrap_or_default(), what, name),
             Op::Write(write) => self.write(txn, write),
             Op::Get(target, at) => self.get(txn, target, at),
             Op::Timeline(target, tx) => self.timeline(txn, target, tx),
@@ -53,25 +57,35 @@ impl<'db> Session<'db> {
             return Err(Error::TransactionOpen { name });
         }
         let tx = self.db.begin_with(isolation)?;
-        self.open.insert(name, tx);
+        self.open.insert(name, Open::new(tx));
+        Ok(Answer::Done)
+    }
+
+    fn savepoint(&mut self, txn: String, what: SavepointOf, name: String) -> Result<Answer> {
+        let open = self.open.get_mut(&txn).ok_or(Error::NoTransaction { name: txn })?;
+        match what {
+            SavepointOf::Make => open.savepoint(name),
+            SavepointOf::RollBackTo => open.rollback_to(&name)?,
+            SavepointOf::Release => open.release(&name)?,
+        }
         Ok(Answer::Done)
     }
 
     fn commit(&mut self, name: String, note: Option<Json>) -> Result<Answer> {
         // A note that is refused leaves the transaction open: nothing has happened to it.
-        if let (Some(note), Some(tx)) = (note, self.open.get_mut(&name)) {
-            tx.note(note)?;
+        if let (Some(note), Some(open)) = (note, self.open.get_mut(&name)) {
+            open.tx.note(note)?;
         }
         match self.open.remove(&name) {
-            Some(tx) => Ok(Answer::Committed(tx.commit()?)),
+            Some(open) => Ok(Answer::Committed(open.tx.commit()?)),
             None => Err(Error::NoTransaction { name }),
         }
     }
 
     fn rollback(&mut self, name: String) -> Result<Answer> {
         match self.open.remove(&name) {
-            Some(tx) => {
-                tx.rollback();
+            Some(open) => {
+                open.tx.rollback();
                 Ok(Answer::Done)
             }
             None => Err(Error::NoTransaction { name }),
@@ -84,7 +98,7 @@ impl<'db> Session<'db> {
         let name = txn.unwrap_or_default();
         match self.open.get_mut(&name) {
             None if !name.is_empty() => Err(Error::NoTransaction { name }),
-            tx => Ok(tx),
+            open => Ok(open.map(|open| &mut open.tx)),
         }
     }
 

@@ -86,6 +86,29 @@ fn isolation_is_chosen_at_the_beginning() {
 }
 
 #[test]
+fn savepoints_have_names_and_the_newest_of_a_name_counts() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    assert_eq!(exec.code(json!({"op": "savepoint", "name": "s"})), "no_transaction");
+    exec.ok(json!({"op": "begin", "txn": "a"}));
+    for n in 1..=3 {
+        exec.ok(json!({"op": "put", "key": "k", "value": n, "txn": "a"}));
+        exec.ok(json!({"op": "savepoint", "name": if n == 1 { "s" } else { "t" }, "txn": "a"}));
+    }
+    exec.ok(json!({"op": "release", "name": "t", "txn": "a"}));
+    assert_eq!(value(&mut exec, Some("a")), 3);
+    exec.ok(json!({"op": "rollback_to", "name": "t", "txn": "a"}));
+    assert_eq!(value(&mut exec, Some("a")), 2);
+    exec.ok(json!({"op": "rollback_to", "name": "s", "txn": "a"}));
+    assert_eq!(value(&mut exec, Some("a")), 1);
+    let gone = json!({"op": "rollback_to", "name": "t", "txn": "a"});
+    assert_eq!(exec.code(gone), "no_savepoint");
+    assert_eq!(exec.code(json!({"op": "savepoint", "txn": "a"})), "bad_request");
+    exec.write(1, json!({"op": "commit", "txn": "a"}));
+    assert_eq!(value(&mut exec, None), 1);
+}
+
+#[test]
 fn a_refused_write_leaves_the_transaction_as_it_was() {
     let (_dir, db) = place();
     let mut exec = Exec::start(&db);

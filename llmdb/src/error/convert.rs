@@ -10,6 +10,7 @@ impl From<llmdb_mvcc::Error> for Error {
             E::Busy { path, pid } => Error::Busy { path, pid },
             E::NotFound { path } => Error::NotFound { path },
             E::Conflict { seq } => Error::Conflict { seq },
+            E::NoSavepoint => Error::NoSavepoint,
             E::Broken { cause } => Error::Broken { cause },
             E::CorruptLog { path, what } => Error::Corrupt { path: Some(path), page: None, what },
             E::Poisoned { cause } => Error::Poisoned { cause },

@@ -85,6 +85,7 @@ table! {
     BadOption          "bad_option"          Validation;
     BadCursor          "bad_cursor"          Validation;
     Closed             "closed"              Validation;
+    NoSavepoint        "no_savepoint"        Validation;
     NotFound           "not_found"           NotFound;
     Conflict           "conflict"            Conflict;
     Busy               "busy"                Busy;

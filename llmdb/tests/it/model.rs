@@ -16,6 +16,8 @@ enum Step {
     Commit(Vec<Op>),
     /// A transaction that is taken back.
     Rollback(Vec<Op>),
+    /// A transaction of which the middle is rolled back to a savepoint.
+    Partly(Vec<Op>, Vec<Op>, Vec<Op>),
     Checkpoint,
     Reopen,
     /// A power failure; of what was not synced, what the seed says survives.
@@ -77,6 +79,7 @@ impl World {
                 ops.iter().for_each(|op| drop(write!(&mut tx, op)));
                 tx.rollback();
             }
+            Step::Partly(before, undone, after) => self.commit_partly(before, undone, after),
             Step::Checkpoint => self.db.checkpoint().unwrap(),
             Step::Reopen => {
                 self.db.clone().close().unwrap();
@@ -118,6 +121,29 @@ impl World {
         }
         self.compare_own(&tx);
         tx.commit()
+    }
+
+    fn commit_partly(&mut self, before: &[Op], undone: &[Op], after: &[Op]) {
+        let mut tx = self.db.begin().unwrap();
+        // What is refused at once is no part of the transaction.
+        let accepted = |op: &&Op| write!(&mut tx, op).is_ok();
+        let mut ops: Vec<Op> = before.iter().filter(accepted).cloned().collect();
+        let outer = tx.savepoint();
+        for op in undone {
+            let _ = write!(&mut tx, op);
+            let _ = tx.savepoint();
+        }
+        let _ = tx.scan(PartitionId(0), b"").map(Iterator::count);
+        tx.rollback_to(&outer).unwrap();
+        let accepted = |op: &&Op| write!(&mut tx, op).is_ok();
+        ops.extend(after.iter().filter(accepted).cloned());
+        if self.oracle.apply(self.tx + 1, &ops).is_err() {
+            return tx.rollback();
+        }
+        self.compare_own(&tx);
+        let committed = tx.commit().unwrap();
+        assert_eq!(committed, (!ops.is_empty()).then_some(TxTime(self.tx + 1)));
+        self.tx += i64::from(committed.is_some());
     }
 
     /// A transaction that is alone reads what it will have written. The oracle has it already.
@@ -216,11 +242,16 @@ fn op() -> impl Strategy<Value = Op> {
     })
 }
 
+fn some_ops() -> impl Strategy<Value = Vec<Op>> {
+    proptest::collection::vec(op(), 0..3)
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => op().prop_map(|op| Step::Commit(vec![op])),
         3 => proptest::collection::vec(op(), 2..5).prop_map(Step::Commit),
         1 => proptest::collection::vec(op(), 1..4).prop_map(Step::Rollback),
+        2 => (some_ops(), some_ops(), some_ops()).prop_map(|(a, b, c)| Step::Partly(a, b, c)),
         1 => Just(Step::Checkpoint),
         1 => Just(Step::Reopen),
         2 => any::<u64>().prop_map(Step::Crash),
@@ -238,7 +269,7 @@ proptest! {
         for step in &steps {
             let digest = world.db.digest().unwrap();
             world.step(step);
-            if !matches!(step, Step::Commit(_)) {
+            if !matches!(step, Step::Commit(_) | Step::Partly(..)) {
                 prop_assert_eq!(world.db.digest().unwrap(), digest, "after {:?}", step);
                 world.compare();
             }

@@ -114,6 +114,26 @@ fn a_transaction_may_ask_for_less_durability_than_its_database() {
 }
 
 #[test]
+fn a_savepoint_takes_back_writes_and_note_alone() {
+    let db = fresh();
+    let mut tx = db.begin().unwrap();
+    tx.put("k", b"1").unwrap();
+    tx.note("kept".into()).unwrap();
+    let outer = tx.savepoint();
+    tx.note("forgotten".into()).unwrap().put("k", b"2").unwrap();
+    let inner = tx.savepoint();
+    tx.put("other", b"3").unwrap();
+    tx.rollback_to(&outer).unwrap();
+    assert_eq!(tx.get_as::<String>("k").unwrap().unwrap(), "1");
+    assert_eq!(tx.rollback_to(&inner).unwrap_err().code(), "no_savepoint");
+    tx.release(outer).unwrap();
+    assert!(matches!(tx.rollback_to(&outer), Err(Error::NoSavepoint)));
+    assert_eq!(tx.commit().unwrap(), Some(TxTime(1)), "errors of savepoints break nothing");
+    assert_eq!(db.note_of(TxTime(1)).unwrap(), Some("kept".into()));
+    assert!(db.get("other").unwrap().is_none());
+}
+
+#[test]
 fn notes_come_back_with_history_versions_and_changes() {
     let db = fresh();
     let note = json!({"by": "ada", "n": 9007199254740993u64});

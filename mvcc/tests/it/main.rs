@@ -12,4 +12,5 @@ mod harness;
 mod isolation;
 mod refusals;
 mod regressions;
+mod savepoints;
 mod stress;
