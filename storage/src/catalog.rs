@@ -38,6 +38,13 @@ impl Catalog {
         self.names.len()
     }
 
+    /// More frames than writing all entries takes: every page that can hold some of them, twice.
+    pub(crate) fn frames_max(&self, page_size: usize) -> u64 {
+        const ENTRY_BYTES: usize = 64;
+        let names: usize = self.names.keys().map(|name| name.len() + ENTRY_BYTES).sum();
+        4 + 6 * names.div_ceil(page_size) as u64
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<TreeId> {
         self.names.get(name).copied()
     }

@@ -14,12 +14,12 @@
 use crate::edit::Edit;
 use crate::frames::FrameId;
 use crate::meta::Meta;
+use crate::page_writes::write_pages;
 use crate::pager::Pager;
 use crate::space::changed_regions;
 use crate::space_pages::{self, SpacePages};
 use crate::writer::{Sealed, Writer};
 use crate::{Error, PageId, PageRef, Result, TreeId, Version};
-use std::io::IoSlice;
 
 /// What the layer above records with a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,9 +57,6 @@ pub struct CheckpointReport {
     /// Bytes written.
     pub bytes: u64,
 }
-
-/// Pages in one write: 1 MiB at 4 KiB pages.
-const WRITE_BYTES: usize = 1 << 20;
 
 impl Writer {
     /// Seals the newest state and takes down what a checkpoint of it has to write.
@@ -100,6 +97,13 @@ impl Writer {
 
     /// Brings the catalog tree up to the roots of today.
     fn write_catalog(&mut self) -> Result<()> {
+        let frames = self.catalog.frames_max(self.pager.page_size);
+        if !self.reserve_last_frames(frames) {
+            self.spill()?;
+            if !self.reserve_last_frames(frames) {
+                return Err(Error::CacheFull);
+            }
+        }
         let changed = self.catalog.take_changed(&self.roots);
         let mut edit = Edit::new(self, TreeId(0));
         let written =
@@ -107,6 +111,7 @@ impl Writer {
         if let Err(error) = &written {
             self.poison(error);
         }
+        self.return_credit();
         written
     }
 
@@ -235,7 +240,7 @@ impl Writer {
             let born = crate::page::born(unsafe { self.pager.frames.bytes(frame) });
             self.pager.table.set(page, None);
             self.dirty.clear(page.0);
-            self.cleared.retire((PageId(u64::from(frame.0)), 1), born, sealed.version);
+            self.clear_frame(frame, born, sealed.version);
         }
         for (page, born) in done.replaced {
             self.space.retire(page.id, born, version);
@@ -304,29 +309,12 @@ impl Checkpoint {
         extra.extend(self.frames.iter().map(|&(page, frame)| {
             // SAFETY: the version in flight is live, so its frames are neither edited nor freed.
             let bytes = unsafe { pager.frames.bytes(frame) };
-            (crate::page::own_ref(bytes), check_home(page, bytes))
+            let page_ref = crate::page::own_ref(bytes);
+            assert_eq!(page_ref.id, page, "a frame holds the page that the table says");
+            (page_ref, bytes)
         }));
         extra.sort_unstable_by_key(|(page, _)| page.id);
-        let mut buffer = Vec::with_capacity(WRITE_BYTES);
-        let mut at = 0;
-        while at < extra.len() {
-            let first = extra[at].0.id;
-            buffer.clear();
-            while at < extra.len()
-                && buffer.len() < WRITE_BYTES
-                && extra[at].0.id.0 == first.0 + (buffer.len() / pager.page_size) as u64
-            {
-                let (page, bytes) = extra[at];
-                let start = buffer.len();
-                buffer.extend_from_slice(bytes);
-                let sum = pager.seed.checksum(&buffer[start..], page);
-                crate::page::set_checksum(&mut buffer[start..], sum);
-                at += 1;
-            }
-            let offset = first.0 * pager.page_size as u64;
-            let written = pager.file.write_all_at(&[IoSlice::new(&buffer)], offset);
-            written.map_err(|error| retry(error.into()))?;
-        }
+        write_pages(pager, &extra).map_err(retry)?;
         sync(pager)?;
         let pages = extra.len() as u64;
         Ok(CheckpointReport { pages, bytes: pages * pager.page_size as u64 })
@@ -341,11 +329,6 @@ impl Checkpoint {
         self.meta.write(&*pager.file).map_err(poison)?;
         sync(pager)
     }
-}
-
-fn check_home(page: PageId, bytes: &[u8]) -> &[u8] {
-    assert_eq!(crate::page::id(bytes), page.0, "a frame holds the page that the table says");
-    bytes
 }
 
 fn sync(pager: &Pager) -> Result<(), CheckpointError> {

@@ -33,8 +33,9 @@
 //!   edited in place; `extent`: long values; `meta`: the slots from which all is found
 //! - `frames`: the write-back cache's memory and the page table; `pager`: where a page's bytes are
 //! - `reader`, `cursor`: reading a version
-//! - `writer`: the owner of all that changes; `edit`, `split`, `merge`: changing a tree;
-//!   `catalog`: the trees by name
+//! - `writer`: the owner of all that changes; `apply`: what it applies; `edit`, `split`, `merge`:
+//!   changing a tree; `catalog`: the trees by name
+//! - [`Budget`]: memory, whoever uses it; `spill`: room for frames; `undo`: taking a batch back
 //! - `space`: free pages in memory; `space_pages`: the same in the file
 //! - `checkpoint`, `store`, `verify`: making it durable, opening it, judging it
 //!
@@ -49,8 +50,13 @@
 //!   goes.
 //! - **I4** A failed page write abandons a checkpoint, which can be tried again. A failed sync or
 //!   meta write poisons the writer for good: a sync is never repeated, readers go on.
-//! - **I5** A page is edited only while it was born in the version being made; a sealed version
-//!   never changes.
+//! - **I5** A page is edited only while it was born in the version being made and is in a frame; a
+//!   sealed version never changes, and a page that was spilled is only copied.
+//! - **I6** Below a page that is read from the file, all is read from the file: pages are spilled
+//!   with all changed pages below them, their bytes before their table entries.
+//! - **I7** A batch is applied whole or not at all. What fails half-way goes back to the roots
+//!   before it; where that cannot be, the writer is poisoned.
+//! - **I8** Frames are taken from the budget before they are used; it is never exceeded.
 //!
 //! # Not here
 //!
@@ -60,7 +66,9 @@
 
 #![deny(unsafe_code)]
 
+mod apply;
 mod batch;
+mod budget;
 mod catalog;
 #[allow(unsafe_code, reason = "frames in flight are read while commits go on")]
 mod checkpoint;
@@ -77,6 +85,7 @@ mod merge;
 mod meta;
 mod node;
 mod page;
+mod page_writes;
 #[allow(unsafe_code, reason = "pages are borrowed from frames and map")]
 mod pager;
 #[allow(unsafe_code, reason = "a reader rests on its pin")]
@@ -86,17 +95,22 @@ mod reader;
 #[allow(dead_code, unused_imports, reason = "reservations and their accounting await streaming")]
 mod space;
 mod space_pages;
+#[allow(unsafe_code, reason = "frames are read by their writer")]
+mod spill;
 #[allow(unsafe_code, reason = "both halves of a split are new frames")]
 mod split;
 #[allow(unsafe_code, reason = "the catalog of a file just opened is read")]
 mod store;
+mod undo;
 mod value;
 mod verify;
 mod view;
 #[allow(unsafe_code, reason = "the newest state is read by its owner")]
 mod writer;
 
+pub use apply::WriteSource;
 pub use batch::{Batch, Write};
+pub use budget::{Budget, MemoryStats, MemoryUse};
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointReport, CommitMark};
 pub use cursor::TreeCursor;
 pub use error::Error;

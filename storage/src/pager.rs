@@ -5,6 +5,7 @@
 //! file, all pages below it are in the file too, because a page is written only together with or
 //! after everything it refers to; so the table is consulted no further down.
 
+use crate::budget::Budget;
 use crate::extent;
 use crate::frames::{FrameId, Frames, PageTable, mapped};
 use crate::node::{self, Node};
@@ -23,6 +24,7 @@ pub struct Pager {
     pub(crate) frames: Frames,
     pub(crate) table: PageTable,
     pub(crate) seed: Seed,
+    pub(crate) budget: Arc<Budget>,
     /// Pages that the file has room for; touching the map beyond would be a signal.
     file_pages: AtomicU64,
 }
@@ -53,6 +55,7 @@ impl Pager {
         uuid: &[u8; 16],
         map_bytes: u64,
         frame_bytes: u64,
+        budget: Arc<Budget>,
     ) -> Result<Self> {
         let map = file.map(map_bytes)?;
         let pages = map.reserved() / page_size as u64;
@@ -63,6 +66,7 @@ impl Pager {
             frames: Frames::new(page_size, frames)?,
             table: PageTable::new(pages)?,
             seed: Seed::new(uuid),
+            budget,
             file,
             map,
             page_size,

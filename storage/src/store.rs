@@ -1,5 +1,6 @@
 //! Making a database file, and opening one.
 
+use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::checkpoint::CommitMark;
 use crate::meta::{self, Meta, Slots};
@@ -24,13 +25,21 @@ pub struct StoreOptions {
     pub map_bytes: u64,
     /// Address space reserved for frames. What is touched is bounded by checkpoints.
     pub frame_bytes: u64,
+    /// What all memory of the database is counted against: shared with the layers above.
+    pub budget: Arc<Budget>,
     /// UUID of a new file; from the system's generator where `None`.
     pub uuid: Option<[u8; 16]>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { page_size: 4096, map_bytes: 1 << 40, frame_bytes: 64 << 30, uuid: None }
+        StoreOptions {
+            page_size: 4096,
+            map_bytes: 1 << 40,
+            frame_bytes: 64 << 30,
+            budget: Arc::new(Budget::unlimited()),
+            uuid: None,
+        }
     }
 }
 
@@ -192,7 +201,8 @@ fn pager(file: Arc<dyn File>, meta: &Meta, options: &StoreOptions) -> Result<Pag
     let page_size = meta.page_size as usize;
     // The whole file is within reach, whatever the options say, with room to grow.
     let map_bytes = options.map_bytes.max(file.len()?.saturating_mul(2));
-    let pager = Pager::new(file, page_size, &meta.uuid, map_bytes, options.frame_bytes)?;
+    let budget = options.budget.clone();
+    let pager = Pager::new(file, page_size, &meta.uuid, map_bytes, options.frame_bytes, budget)?;
     if pager.table.pages() < meta::pages_min(page_size) {
         return Err(Error::BadOption { what: "the map is too small for the smallest file" });
     }
@@ -225,6 +235,9 @@ fn blank_writer(pager: Arc<Pager>, meta: Meta, space: Space) -> Writer {
         space_pages: SpacePages { bitmaps: vec![], directories: vec![], frozen: empty() },
         poison: None,
         last_insert: None,
+        credit: 0,
+        given_out: meta.version,
+        spilled_pages: 0,
         pager,
         meta,
     };

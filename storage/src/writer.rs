@@ -1,16 +1,14 @@
 //! The writer: the one owner of all that changes.
 //!
-//! It applies batches to the trees, seals what it applied as versions, and knows which pages and
-//! frames may be used again. Whoever holds it (a lock, one level up) is the only one who edits.
+//! It seals what is applied as versions, and knows which pages and frames may be used again. Whoever holds it (a lock, one level up) is the only one who edits.
 //!
 //! ```text
 //!   apply, apply, ... -> seal -> (publish, one level up) -> reclaim
 //!   begin_checkpoint  -> write, without the writer -> finish_checkpoint
 //! ```
 
+use crate::budget::MemoryUse;
 use crate::catalog::Catalog;
-use crate::edit::Edit;
-use crate::extent::{self, Extents};
 use crate::frames::{FrameId, FreeFrames};
 use crate::meta::Meta;
 use crate::page;
@@ -18,13 +16,9 @@ use crate::pager::Pager;
 use crate::reader::{Reader, Roots};
 use crate::space::{Bitmap, Pending, Space, SpaceError};
 use crate::space_pages::SpacePages;
-use crate::{Batch, Error, PageId, PageRef, Result, TreeId, Version};
-use std::collections::VecDeque;
+use crate::{Error, PageId, PageRef, Result, TreeId, Version};
 use std::fmt;
 use std::sync::Arc;
-
-/// Pages that one write may copy or make: two a level of a tree that no file outgrows.
-const COPIES_MAX: usize = 16;
 
 /// The one owner of all that changes.
 pub struct Writer {
@@ -52,6 +46,12 @@ pub struct Writer {
     pub(crate) half_applied: bool,
     /// Where the last entry went, to see that keys arrive in order.
     pub(crate) last_insert: Option<(PageId, usize)>,
+    /// Frames taken from the budget and not used yet.
+    pub(crate) credit: u64,
+    /// The newest version that was sealed for others to see.
+    pub(crate) given_out: Version,
+    /// Pages written to the file ahead of a checkpoint since it was opened.
+    pub(crate) spilled_pages: u64,
 }
 
 /// A version that is complete: nothing that it reaches is edited any more.
@@ -80,6 +80,8 @@ pub struct SpaceUse {
     pub file_pages: u64,
     /// Frames in use: pages not written to the file yet, or cleared and not yet unreachable.
     pub frames: u64,
+    /// Pages written to the file ahead of a checkpoint since it was opened, to make room.
+    pub spilled_pages: u64,
 }
 
 impl fmt::Debug for Writer {
@@ -98,101 +100,13 @@ impl Writer {
         &self.pager
     }
 
-    /// Applies the writes of a sorted batch to the version being made.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTree`], [`Error::CacheFull`], and no room for long values: nothing has
-    /// changed then, and it may be tried again. Damage found on the way down: the version being
-    /// made is then unusable and the writer is poisoned.
-    pub fn apply(&mut self, batch: &Batch) -> Result<()> {
-        self.check_poison()?;
-        let unknown = |tree: TreeId| tree.0 == 0 || tree.0 as usize >= self.roots.len();
-        if let Some(write) = batch.iter().find(|write| unknown(write.tree)) {
-            return Err(Error::NoSuchTree { tree: write.tree });
-        }
-        if !self.pager.frames.has_room(&self.free_frames, self.frames_max(batch.len())) {
-            return Err(Error::CacheFull);
-        }
-        let extents = self.write_extents(batch)?;
-        // Until all is applied nothing may follow: an error, or a panic, leaves half a batch.
-        self.half_applied = true;
-        let applied = self.apply_all(batch, extents);
-        if let Err(error) = &applied {
-            self.poison(error);
-        }
-        self.half_applied = false;
-        applied
-    }
-
-    /// More frames than so many writes can take: what each may copy or make, or every page copied
-    /// once and what the splits make, whichever is less.
-    fn frames_max(&self, writes: usize) -> usize {
-        let used = self.space.stats().used as usize;
-        (writes * COPIES_MAX).min(used + 3 * writes + COPIES_MAX)
-    }
-
-    /// Writes the long values of a batch into pages of their own, before any node is edited, so
-    /// that a full device leaves everything as it was. Answers their descriptors, in order.
-    fn write_extents(&mut self, batch: &Batch) -> Result<VecDeque<Extents>> {
-        let mut written = VecDeque::new();
-        for write in batch.iter() {
-            let Some(value) = write.value else { continue };
-            if self.pager.is_inline(write.key, value) {
-                continue;
-            }
-            match self.write_extent(value) {
-                Ok(extents) => written.push_back(extents),
-                Err(error) => {
-                    for &(page, pages) in written.iter().flat_map(|extents| &extents.parts) {
-                        self.space.free_run_now(page, pages);
-                    }
-                    return Err(error);
-                }
-            }
-        }
-        Ok(written)
-    }
-
-    fn write_extent(&mut self, value: &[u8]) -> Result<Extents> {
-        let pages = extent::pages_for(value.len(), self.pager.page_size);
-        let parts = self.space.alloc_run(pages, extent::PARTS_MAX);
-        let parts = parts.map_err(|error| self.space_error(error))?;
-        extent::write(&self.pager, &parts, self.version, value).inspect_err(|_| {
-            for &(page, pages) in &parts {
-                self.space.free_run_now(page, pages);
-            }
-        })
-    }
-
-    fn apply_all(&mut self, batch: &Batch, mut extents: VecDeque<Extents>) -> Result<()> {
-        let mut at = 0;
-        while at < batch.len() {
-            let tree = batch.get(at).tree;
-            let mut edit = Edit::new(self, tree);
-            while at < batch.len() && batch.get(at).tree == tree {
-                let write = batch.get(at);
-                match write.value {
-                    Some(value) if edit.pager.is_inline(write.key, value) => {
-                        edit.put(write.key, value, false)?;
-                    }
-                    Some(_) => {
-                        let extents = extents.pop_front().expect("one for each long value");
-                        edit.put(write.key, &extents.encode(), true)?;
-                    }
-                    None => edit.delete(write.key)?,
-                }
-                at += 1;
-            }
-        }
-        Ok(())
-    }
-
     /// Stops editing of the version being made; what is applied from now on belongs to the next.
     /// A poisoned writer's version is not sealed: half a batch may be in it.
     pub fn seal(&mut self) -> Sealed {
         assert!(self.poisoned().is_none(), "half a batch is never sealed");
         let version = self.version;
         self.version = version.next();
+        self.given_out = version;
         self.last_insert = None;
         Sealed { version, roots: Roots(self.roots.as_slice().into()) }
     }
@@ -219,7 +133,7 @@ impl Writer {
         }
         for (start, frames) in self.cleared.reclaim(pinned) {
             for frame in start.0..start.0 + frames {
-                self.pager.frames.free(&mut self.free_frames, FrameId(frame as u32));
+                self.free_frame(FrameId(frame as u32), MemoryUse::Cleared);
             }
         }
     }
@@ -255,6 +169,7 @@ impl Writer {
             pages_free: stats.free,
             file_pages: self.pager.file_pages(),
             frames: self.free_frames.in_use(),
+            spilled_pages: self.spilled_pages,
         }
     }
 
@@ -291,7 +206,7 @@ impl Writer {
     /// A new page in a frame, with its identity filled in and the rest as it was.
     pub(crate) fn alloc_page(&mut self) -> Result<(PageRef, FrameId)> {
         let id = self.space.alloc().map_err(|error| self.space_error(error))?;
-        let Some(frame) = self.pager.frames.alloc(&mut self.free_frames) else {
+        let Some(frame) = self.take_frame() else {
             self.space.free_now(id);
             return Err(Error::CacheFull);
         };
@@ -341,10 +256,10 @@ impl Writer {
         Ok(())
     }
 
-    fn drop_frame(&mut self, page: PageId) {
+    pub(crate) fn drop_frame(&mut self, page: PageId) {
         if let Some(frame) = self.pager.table.get(page) {
             self.pager.table.set(page, None);
-            self.pager.frames.free(&mut self.free_frames, frame);
+            self.free_frame(frame, MemoryUse::Changed);
             self.dirty.clear(page.0);
         }
     }

@@ -215,7 +215,7 @@ fn a_full_device_never_stops_writing_for_good() {
     }
 }
 
-/// `CacheFull` asks for a checkpoint, and had poisoned the writer that would make it.
+/// `CacheFull` asks for room, and had poisoned the writer that would make it.
 #[test]
 fn a_full_cache_can_be_emptied() {
     let vfs = MemVfs::new();
@@ -223,8 +223,13 @@ fn a_full_cache_can_be_emptied() {
     let store = StoreOptions { frame_bytes: 100 * 4096, ..base.store.clone() };
     let engine = Engine::open(path(), EngineOptions { store, ..base }).unwrap();
     let tree = engine.create_tree("t").unwrap();
-    let refused = (0..1000u32).find_map(|i| put(&engine, tree, &i.to_be_bytes(), &[1; 900]).err());
+    let mut held = Vec::new();
+    let refused = (0..1000u32).find_map(|i| {
+        held.push(engine.snapshot());
+        put(&engine, tree, &i.to_be_bytes(), &[1; 900]).err()
+    });
     assert!(refused.is_some());
+    held.clear();
     engine.checkpoint().unwrap();
     put(&engine, tree, b"after", b"").unwrap();
 }

@@ -312,6 +312,27 @@ impl Space {
         Freed { runs }
     }
 
+    /// Takes back what happened since `used` was the set of used pages: pages taken since then are
+    /// free, and pages dropped by `since` or a later version are in use again. None of these
+    /// versions was ever live. Answers both, ascending and in no order.
+    pub fn undo(&mut self, used: &Bitmap, since: Version) -> (Vec<Run>, Vec<Run>) {
+        let mut restored = Vec::new();
+        for (run, born) in self.pending.take_back(since) {
+            self.unmark_idle(run);
+            if born < since {
+                restored.push(run);
+            }
+        }
+        let mut made = Vec::new();
+        for page in self.used.difference(used).ones() {
+            push_run(&mut made, (PageId(page), 1));
+        }
+        for run in &made {
+            self.give_back(*run);
+        }
+        (made, restored)
+    }
+
     /// What the bitmap pages of a checkpoint at version `v` say: the pages `v` reaches and the
     /// reserved ones.
     ///

@@ -87,6 +87,17 @@ impl Pending {
         }
     }
 
+    /// Takes out the runs dropped by `since` or later, none of which was live yet, with the versions
+    /// that they were born in.
+    pub(super) fn take_back(&mut self, since: Version) -> Vec<(Run, Version)> {
+        assert!(self.newest < Some(since), "what was live is not taken back");
+        let fresh = self.fresh.split_off(&since);
+        let runs = fresh.into_values().flatten().map(|fresh| (fresh.run, fresh.born));
+        let runs: Vec<_> = runs.collect();
+        self.pages -= runs.iter().map(|(run, _)| run.1).sum::<u64>();
+        runs
+    }
+
     /// Takes out the runs that no version of `live` reaches (S3).
     ///
     /// `live` ascends and holds every version that is reached or can still become reached.

@@ -11,3 +11,4 @@ mod long_keys;
 mod model;
 mod open;
 mod regressions;
+mod spill;

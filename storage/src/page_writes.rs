@@ -1,0 +1,37 @@
+//! Writing pages to the file: in page order, neighbours together, checksums filled in on the way.
+
+use crate::page;
+use crate::pager::Pager;
+use crate::{PageRef, Result};
+use std::io::IoSlice;
+
+/// The most in one write, and the least however small the budget: 256 pages and 4 of 4 KiB.
+const WRITE_BYTES_MAX: u64 = 1 << 20;
+const WRITE_BYTES_MIN: u64 = 16 << 10;
+
+/// Writes pages, which ascend, to their places. A reader of a frame never sees a checksum: it is
+/// filled in in the copy that is written.
+pub(crate) fn write_pages(pager: &Pager, pages: &[(PageRef, &[u8])]) -> Result<()> {
+    let write_bytes = (pager.budget.limit() / 32).clamp(WRITE_BYTES_MIN, WRITE_BYTES_MAX) as usize;
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while at < pages.len() {
+        let first = pages[at].0.id;
+        buffer.clear();
+        while at < pages.len()
+            && buffer.len() < write_bytes
+            && pages[at].0.id.0 == first.0 + (buffer.len() / pager.page_size) as u64
+        {
+            let (page_ref, bytes) = pages[at];
+            assert_eq!(page::own_ref(bytes), page_ref, "a page is written where it belongs");
+            let start = buffer.len();
+            buffer.extend_from_slice(bytes);
+            let sum = pager.seed.checksum(&buffer[start..], page_ref);
+            page::set_checksum(&mut buffer[start..], sum);
+            at += 1;
+        }
+        let offset = first.0 * pager.page_size as u64;
+        pager.file.write_all_at(&[IoSlice::new(&buffer)], offset)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Undo by root: what a batch did to the version being made is taken back as a whole.
+//!
+//! Before the batch the version being made gets a new number, so that no page of before is edited
+//! in place: the roots of before still lead to all that was there. Going back is then a matter of
+//! accounts alone. Pages that are in use now and were not before are free; pages that were dropped
+//! since are in use again. Numbers of versions are not given twice: what is made next is stamped
+//! anew, wherever the spilled pages of the batch lie in the file.
+
+use crate::space::Bitmap;
+use crate::writer::Writer;
+use crate::{PageId, PageRef, Version};
+
+/// The version being made, before a batch.
+pub(crate) struct Undo {
+    roots: Vec<PageRef>,
+    used: Bitmap,
+    /// Born in or after it: made by the batch.
+    since: Version,
+}
+
+impl Writer {
+    /// Takes down where everything is. O(regions of the file + trees).
+    pub(crate) fn begin_undo(&mut self) -> Undo {
+        self.version = self.version.next();
+        self.last_insert = None;
+        let used = self.space.used().clone();
+        Undo { roots: self.roots.clone(), used, since: self.version }
+    }
+
+    /// Goes back to where everything was.
+    pub(crate) fn undo(&mut self, undo: Undo) {
+        self.roots = undo.roots;
+        self.last_insert = None;
+        let (made, restored) = self.space.undo(&undo.used, undo.since);
+        for (start, pages) in made {
+            (start.0..start.0 + pages).for_each(|page| self.drop_frame(PageId(page)));
+        }
+        for (start, pages) in restored {
+            // Dropping a page had it written by no checkpoint to come.
+            for page in start.0..start.0 + pages {
+                if self.pager.table.get(PageId(page)).is_some() {
+                    self.dirty.set(page);
+                }
+            }
+        }
+        self.version = self.version.next();
+    }
+}
