@@ -1,8 +1,10 @@
 //! Answers for people.
 
-use crate::exec::answer::{Answer, json_of};
+use crate::exec::answer::{Answer, cursor_text, json_of};
 use crate::table::{Screen, printable, printable_key};
-use llmdb::{Change, DiffRow, Fact, Rectangle, Row, Stats, TxTime, ValidTime, Value, VerifyReport};
+use llmdb::{
+    Change, DiffRow, Fact, FeedInfo, Rectangle, Row, Stats, TxTime, ValidTime, Value, VerifyReport,
+};
 use serde_json::Value as Json;
 use std::fmt::Write;
 
@@ -30,6 +32,20 @@ pub fn show(answer: Answer, screen: Screen) -> String {
                 let _ = writeln!(text, "more: --next {next}");
             }
             text
+        }
+        Answer::Feed { changes, reached, .. } => {
+            let mut text = show_changes(changes, screen);
+            if let Some(reached) = cursor_text(reached) {
+                let _ = writeln!(text, "acknowledge: {reached}");
+            }
+            text
+        }
+        Answer::Feeds(feeds) => {
+            let none = || "nothing".to_owned();
+            let row = |feed: FeedInfo| {
+                [printable(&feed.name), cursor_text(feed.acknowledged).unwrap_or_else(none)]
+            };
+            screen.table(LINES_SHORT, ["feed", "acknowledged"], feeds.into_iter().map(row))
         }
         Answer::Diff(rows, _) => show_diff(rows, screen),
         Answer::Stats(stats) => show_stats(&stats, screen),

@@ -66,6 +66,19 @@ impl Core {
         Ok(committed.expect("an operation is a write"))
     }
 
+    /// Commits changes to the database's own records that are no facts: they take no transaction
+    /// time, and no reader of facts sees them. `write` runs at its place in the order of commits:
+    /// it is told the newest transaction and the newest state. Where it writes nothing, nothing
+    /// is committed.
+    pub(crate) fn commit_upkeep(
+        &self,
+        write: impl FnMut(TxTime, &Reader<'_>, &mut Batch) -> Result<()>,
+    ) -> Result<()> {
+        let tx = self.engine.begin(Isolation::Serializable)?;
+        tx.commit_with(self.durability, &mut Upkeep(write))?;
+        Ok(())
+    }
+
     /// Commits `ops` in the place of `tx`; without any there is nothing to commit.
     pub(crate) fn commit(
         &self,
@@ -84,8 +97,20 @@ impl Core {
     }
 }
 
+/// An intent that keeps the mark.
+struct Upkeep<W>(W);
+
+impl<W: FnMut(TxTime, &Reader<'_>, &mut Batch) -> Result<()>> Intent for Upkeep<W> {
+    type Error = Error;
+
+    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Batch) -> Result<i64> {
+        (self.0)(TxTime(last_mark), view, out)?;
+        Ok(last_mark)
+    }
+}
+
 /// The mark of an engine in which no transaction has committed.
-const NO_TX: i64 = 0;
+pub(crate) const NO_TX: i64 = 0;
 
 impl Intent for Resolve<'_> {
     type Error = Error;

@@ -42,6 +42,10 @@ impl Db {
         &self.core
     }
 
+    pub(crate) fn share_core(&self) -> Arc<Core> {
+        self.core.clone()
+    }
+
     pub(crate) fn into_core(self) -> Arc<Core> {
         self.core
     }

@@ -58,6 +58,7 @@ pub(crate) fn change(change: temporal::Change<'_>) -> Result<Change> {
         valid_from: change.valid_from,
         valid_to: change.valid_to,
         tx: change.tx,
+        op_index: change.op,
         note: note(change.note.as_deref())?,
     })
 }

@@ -56,8 +56,8 @@ pub enum Error {
         /// The partition.
         partition: PartitionId,
     },
-    /// Names of partitions have at least one byte.
-    #[error("the name of a partition must not be empty")]
+    /// Names, of partitions and feeds, have at least one byte.
+    #[error("a name must not be empty")]
     EmptyName,
     /// Intervals are half-open: one that ends where it begins, or before, holds nothing.
     #[error("the interval from {from} to {to} is empty")]
@@ -88,7 +88,7 @@ pub enum Error {
         /// Which, and what is allowed.
         what: &'static str,
     },
-    /// Text that is no [`Cursor`](crate::Cursor).
+    /// Text that is no [`Cursor`](crate::Cursor), or one of a write that is still to come.
     #[error("not a cursor of a feed of changes")]
     BadCursor,
     /// The database was closed.
@@ -103,6 +103,12 @@ pub enum Error {
     NotFound {
         /// The path.
         path: PathBuf,
+    },
+    /// There is no feed of that name: it was dropped, or never made.
+    #[error("there is no feed `{name}`")]
+    FeedNotFound {
+        /// The name.
+        name: String,
     },
     /// Another transaction that committed meanwhile wrote what this one read or writes. Nothing of
     /// this one has happened; run it again, or let [`Db::write`](crate::Db::write) do so.

@@ -102,6 +102,8 @@ pub struct Change {
     pub valid_to: ValidTime,
     /// The transaction.
     pub tx: TxTime,
+    /// The place of the write among the operations of its transaction.
+    pub op_index: u32,
     /// The note of the transaction.
     pub note: Option<serde_json::Value>,
 }
@@ -125,6 +127,18 @@ pub struct Changes {
     /// Where to go on, if there is more: for
     /// [`changes_after`](crate::ReadTx::changes_after).
     pub next: Option<Cursor>,
+}
+
+impl Cursor {
+    /// Before the first write there can be.
+    pub const START: Self = Self { tx: TxTime::MIN, op: u32::MAX };
+}
+
+impl Change {
+    /// The place of the write in the feed: to go on behind it.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { tx: self.tx, op: self.op_index }
+    }
 }
 
 impl ChangeKind {

@@ -35,6 +35,7 @@
 //!   for [`Db`], [`Noted`] and [`WriteTx`]
 //! - [`ReadTx`], [`View`], [`Scan`]: asking; `fact`: what comes back, `decode`: from the trees
 //! - [`WriteTx`], `retry`: several writes as one, and [`Db::write`]; `clock`: when they happen
+//! - [`Watch`], [`Feed`]: following what is written, and remembering how far that came
 //! - `partition`, `admin`, `digest`: partitions by name, upkeep, one number for everything
 //! - [`Error`]: what can go wrong, with the table of codes in `error::table`
 //!
@@ -64,6 +65,7 @@ mod decode;
 mod digest;
 mod error;
 mod fact;
+mod feed;
 mod held;
 mod key;
 mod noted;
@@ -75,12 +77,14 @@ mod retry;
 mod scan;
 mod value;
 mod view;
+mod watch;
 mod write;
 
 pub use admin::{Stats, VerifyReport};
 pub use db::{Committed, Db};
 pub use error::{Error, ErrorClass, Result};
 pub use fact::{Change, ChangeKind, Changes, Cursor, DiffRow, Fact, Rectangle, Row, Version};
+pub use feed::{Feed, FeedInfo};
 pub use key::{AsKey, Key, KeyRef};
 pub use llmdb_mvcc::{Durability, Isolation, Savepoint, TxnId};
 pub use llmdb_temporal::{At, PartitionId, TxTime, ValidTime};
@@ -91,4 +95,5 @@ pub use read::ReadTx;
 pub use scan::Scan;
 pub use value::{VALUE_BYTES_MAX, Value};
 pub use view::View;
+pub use watch::{Watch, WatchFrom};
 pub use write::WriteTx;

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// An open database. Dropping it closes it cleanly.
 #[derive(Debug)]
@@ -108,6 +109,22 @@ impl Engine {
     /// A snapshot of everything that is visible now. Takes no lock.
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot::new(&self.shared.published, &self.shared.pager)
+    }
+
+    /// Sleeps until a commit behind number `seq` is visible, woken by that commit; `false` when
+    /// `deadline` came first. Without one it waits for as long as it takes.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`]: no further commit will become visible.
+    pub fn wait_beyond(&self, seq: u64, deadline: Option<Instant>) -> Result<bool> {
+        if self.shared.visible.wait_beyond(seq, deadline) {
+            return Ok(true);
+        }
+        if self.shared.visible.is_over() {
+            self.shared.sequencer.lock().check_writable()?;
+            return Err(Error::Closed);
+        }
+        Ok(false)
     }
 
     /// Begins a write transaction.

@@ -4,14 +4,19 @@
 //! and publishes it. The others sleep; whoever is not served by the round that ends elects the
 //! next leader among themselves. A lone writer always leads its own commit and hands over to
 //! nobody.
+//!
+//! Whoever only watches sleeps apart from them: nobody pays for watchers while there are none.
 
 use parking_lot::{Condvar, Mutex};
+use std::time::Instant;
 
 /// Who waits for which commits.
 #[derive(Debug, Default)]
 pub(crate) struct Visible {
     state: Mutex<Progress>,
     changed: Condvar,
+    /// What watchers sleep on.
+    news: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +26,8 @@ struct Progress {
     led: bool,
     /// Nothing becomes visible any more: writing was stopped.
     over: bool,
+    /// How many sleep on `news`.
+    watchers: u32,
 }
 
 /// The right to sync; ends when dropped.
@@ -44,6 +51,25 @@ impl Visible {
         }
     }
 
+    /// Sleeps until a commit behind `seq` is visible, and answers whether one is; gives up when
+    /// writing has stopped, or at `deadline`.
+    pub(crate) fn wait_beyond(&self, seq: u64, deadline: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        state.watchers += 1;
+        while state.seq <= seq && !state.over {
+            match deadline {
+                None => self.news.wait(&mut state),
+                Some(deadline) => {
+                    if self.news.wait_until(&mut state, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        state.watchers -= 1;
+        state.seq > seq
+    }
+
     /// Whether commit `seq` is visible.
     pub(crate) fn has(&self, seq: u64) -> bool {
         self.state.lock().seq >= seq
@@ -61,12 +87,16 @@ impl Visible {
         if state.led {
             self.changed.notify_all();
         }
+        if state.watchers > 0 {
+            self.news.notify_all();
+        }
     }
 
     /// Nothing becomes visible any more.
     pub(crate) fn give_up(&self) {
         self.state.lock().over = true;
         self.changed.notify_all();
+        self.news.notify_all();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use llmdb::{Change, DiffRow, Fact, PartitionId, Rectangle, Row, Stats, TxTime, ValidTime, Value};
-use llmdb::{Cursor, VerifyReport};
+use llmdb::{Cursor, FeedInfo, VerifyReport};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
@@ -26,6 +26,17 @@ pub enum Answer {
     Rows(Vec<Row>, KeyForm),
     /// A stretch of the feed, and where it goes on.
     Changes(Vec<Change>, Option<Cursor>),
+    /// A stretch of a feed with a name, how far it reaches, and whether there is more.
+    Feed {
+        /// What was written.
+        changes: Vec<Change>,
+        /// What to acknowledge.
+        reached: Cursor,
+        /// Whether there may be more.
+        more: bool,
+    },
+    /// All feeds.
+    Feeds(Vec<FeedInfo>),
     /// What differs.
     Diff(Vec<DiffRow>, KeyForm),
     /// Sizes and counts.
@@ -84,6 +95,14 @@ enum Body {
     Changes {
         changes: Vec<ChangeBody>,
         next: Option<String>,
+    },
+    Feed {
+        changes: Vec<ChangeBody>,
+        ack: Option<String>,
+        next: Option<String>,
+    },
+    Feeds {
+        feeds: Vec<FeedBody>,
     },
     Diff {
         rows: Vec<DiffBody>,
@@ -178,6 +197,12 @@ struct DiffBody {
     b_tx: Option<i64>,
 }
 
+#[derive(Serialize)]
+struct FeedBody {
+    name: String,
+    acknowledged: Option<String>,
+}
+
 /// A key, as text or in base64.
 #[derive(Serialize)]
 pub enum KeyBody {
@@ -209,6 +234,14 @@ impl Body {
                 changes: changes.into_iter().map(Into::into).collect(),
                 next: next.map(|next| next.to_string()),
             },
+            Answer::Feed { changes, reached, more } => Self::Feed {
+                changes: changes.into_iter().map(Into::into).collect(),
+                ack: cursor_text(reached),
+                next: more.then(|| reached.to_string()),
+            },
+            Answer::Feeds(feeds) => {
+                Self::Feeds { feeds: feeds.into_iter().map(Into::into).collect() }
+            }
             Answer::Diff(rows, form) => {
                 Self::Diff { rows: rows.into_iter().map(|row| DiffBody::new(row, form)).collect() }
             }
@@ -300,6 +333,17 @@ impl From<Change> for ChangeBody {
             note: change.note,
         }
     }
+}
+
+impl From<FeedInfo> for FeedBody {
+    fn from(feed: FeedInfo) -> Self {
+        Self { name: feed.name, acknowledged: cursor_text(feed.acknowledged) }
+    }
+}
+
+/// A cursor; none before the first write.
+pub fn cursor_text(cursor: Cursor) -> Option<String> {
+    (cursor > Cursor::START).then(|| cursor.to_string())
 }
 
 /// The value as JSON, without a copy where it is.

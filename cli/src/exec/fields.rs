@@ -148,6 +148,11 @@ impl Fields {
         }
     }
 
+    /// Whether the field is there.
+    pub fn has(&self, field: &str) -> bool {
+        self.members.contains_key(field)
+    }
+
     /// Any JSON.
     pub fn json(&mut self, field: &str) -> Option<Json> {
         self.members.remove(field)

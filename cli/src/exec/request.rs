@@ -1,5 +1,6 @@
 //! What a line asks for.
 
+use super::feeds::FeedOp;
 use super::fields::{BadRequest, Fields, KeyForm, Result, required, time_of, wrong_type};
 use llmdb::{Isolation, PartitionId, TxTime, ValidTime};
 use serde_json::Value as Json;
@@ -30,6 +31,8 @@ pub enum Op {
     Changes(ChangesOf),
     /// What differs between two points of both times.
     Diff(DiffOf),
+    /// A feed with a name.
+    Feed(FeedOp),
     /// Open a transaction.
     Begin(Isolation),
     /// Commit one, with a note.
@@ -189,6 +192,10 @@ impl Request {
             "scan" => Op::Scan(scan(&mut fields)?),
             "changes" => Op::Changes(changes(&mut fields)?),
             "diff" => Op::Diff(diff(&mut fields)?),
+            "feed" => Op::Feed(FeedOp::read(&mut fields)?),
+            "ack" => Op::Feed(FeedOp::ack(&mut fields)?),
+            "feeds" => Op::Feed(FeedOp::List),
+            "drop_feed" => Op::Feed(FeedOp::drop(&mut fields)?),
             "begin" => Op::Begin(isolation(&mut fields)?),
             "commit" => Op::Commit(fields.json("note")),
             "rollback" => Op::Rollback,
@@ -262,7 +269,11 @@ fn point(fields: &mut Fields) -> Result<Point> {
     Ok(Point { valid: fields.time("valid")?, tx: fields.time("tx")? })
 }
 
-fn prefix(fields: &mut Fields) -> Result<Prefix> {
+/// The members that name keys which begin alike.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn prefix(fields: &mut Fields) -> Result<Prefix> {
     let prefix: Option<(Vec<u8>, KeyForm)> = fields.bytes("prefix", "prefix_b64")?;
     let (bytes, form) = prefix.unwrap_or_default();
     Ok(Prefix { partition: partition(fields)?.unwrap_or_default(), bytes, form })

@@ -42,6 +42,7 @@ impl<'db> Session<'db> {
             Op::History(target) => self.history(target),
             Op::Changes(changes) => self.changes(changes),
             Op::Diff(diff) => self.diff(diff),
+            Op::Feed(op) => op.execute(self.db),
             Op::Checkpoint => {
                 self.db.checkpoint()?;
                 Ok(Answer::Done)

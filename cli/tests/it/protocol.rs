@@ -307,6 +307,47 @@ fn the_feed_of_changes_goes_on_where_it_was_cut() {
 }
 
 #[test]
+fn a_feed_with_a_name_goes_on_behind_what_was_acknowledged() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    let nothing = exec.ok(json!({"op": "feed", "name": "f"}));
+    assert_eq!(nothing, json!({"ok": true, "changes": [], "ack": null, "next": null}));
+    for n in 1..=5 {
+        exec.write(n, json!({"op": "put", "key": format!("k{n}"), "value": n}));
+    }
+    let keys = |answer: &serde_json::Value| -> Vec<String> {
+        let changes = answer["changes"].as_array().unwrap();
+        changes.iter().map(|change| change["key"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = exec.ok(json!({"op": "feed", "name": "f", "limit": 2}));
+    assert_eq!((keys(&first), &first["ack"]), (vec!["k1".into(), "k2".into()], &first["next"]));
+    let on = exec.ok(json!({"op": "feed", "name": "f", "after": first["next"], "limit": 9}));
+    assert_eq!(
+        (keys(&on), &on["next"]),
+        (["k3", "k4", "k5"].map(String::from).into(), &json!(null))
+    );
+    exec.ok(json!({"op": "ack", "name": "f", "cursor": first["ack"]}));
+    assert!(exec.end().success());
+    let mut exec = Exec::start(&db);
+    assert_eq!(keys(&exec.ok(json!({"op": "feed", "name": "f"}))), ["k3", "k4", "k5"]);
+    let only = exec.ok(json!({"op": "feed", "name": "f", "prefix": "k4"}));
+    assert_eq!((keys(&only), &only["ack"]), (vec!["k4".into()], &json!("5:0")));
+    let newest = exec.ok(json!({"op": "feed", "name": "g", "from": "newest"}));
+    assert_eq!(newest["changes"], json!([]));
+    assert_eq!(exec.code(json!({"op": "ack", "name": "f", "cursor": "6:0"})), "bad_cursor");
+    assert_eq!(exec.code(json!({"op": "ack", "name": "f", "cursor": "x"})), "bad_cursor");
+    assert_eq!(exec.code(json!({"op": "ack", "name": "h", "cursor": "1:0"})), "no_feed");
+    assert_eq!(exec.code(json!({"op": "feed", "name": ""})), "empty_name");
+    assert_eq!(exec.code(json!({"op": "feed", "name": "f", "limit": 0})), "bad_request");
+    let feeds = exec.ok(json!({"op": "feeds"}));
+    let expected = json!([{"name": "f", "acknowledged": "2:0"}, {"name": "g", "acknowledged": "5:4294967295"}]);
+    assert_eq!(feeds["feeds"], expected);
+    exec.ok(json!({"op": "drop_feed", "name": "g"}));
+    assert_eq!(exec.code(json!({"op": "drop_feed", "name": "g"})), "no_feed");
+    exec.write(6, json!({"op": "put", "key": "k", "value": "acknowledging took no time"}));
+}
+
+#[test]
 fn partitions_keep_keys_apart_by_number_and_by_name() {
     let (_dir, db) = place();
     let mut exec = Exec::start(&db);

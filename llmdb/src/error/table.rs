@@ -87,6 +87,7 @@ table! {
     Closed             "closed"              Validation;
     NoSavepoint        "no_savepoint"        Validation;
     NotFound           "not_found"           NotFound;
+    FeedNotFound       "no_feed"             NotFound;
     Conflict           "conflict"            Conflict;
     Busy               "busy"                Busy;
     NoSpace            "no_space"            ResourceExhausted;

@@ -6,6 +6,7 @@ mod compare;
 mod concurrency;
 mod crashes;
 mod examples;
+mod feeds;
 mod full_disk;
 mod limits;
 mod model;

@@ -1,6 +1,6 @@
 //! What was written in a stretch of transaction time.
 
-use super::Reader;
+use super::{KeyRange, Reader};
 use crate::codec::change::Line;
 use crate::codec::key::{self, EncodedKey, decode_change};
 use crate::{ChangeKind, EventId, PartitionId, Result, TreeName, TxTime, ValidTime, Value};
@@ -15,6 +15,10 @@ pub struct Changes<'v, V: View + 'v> {
     from: [u8; 12],
     tx_to: TxTime,
     started: bool,
+    /// The keys that are wanted; `None` for all.
+    within: Option<KeyRange>,
+    /// The last write that was looked at, wanted or not.
+    passed: Option<EventId>,
 }
 
 /// One write as it was asked for; an open end is the boundary that it was resolved to.
@@ -59,7 +63,7 @@ impl<'v, V: View> Reader<'v, V> {
 
     fn changes_from(&self, from: [u8; 12], tx_to: TxTime) -> Changes<'v, V> {
         let lines = self.view.cursor(self.trees.changes);
-        Changes { reader: *self, lines, from, tx_to, started: false }
+        Changes { reader: *self, lines, from, tx_to, started: false, within: None, passed: None }
     }
 
     /// One line of the index, with its value and note.
@@ -102,6 +106,18 @@ impl<'v, V: View> Iterator for Changes<'v, V> {
 }
 
 impl<'v, V: View> Changes<'v, V> {
+    /// Only the writes to keys of `range`; of the others no value is read.
+    #[must_use]
+    pub fn within(self, range: KeyRange) -> Self {
+        Self { within: Some(range), ..self }
+    }
+
+    /// The last write that was passed, listed or left out; `None` before the first. A feed that
+    /// ended may go on behind it.
+    pub fn passed(&self) -> Option<EventId> {
+        self.passed
+    }
+
     /// The next change that `wanted` wants, judged before its value is read.
     pub(super) fn next_where(
         &mut self,
@@ -123,7 +139,9 @@ impl<'v, V: View> Changes<'v, V> {
             }
             let entry = self.lines.value()?;
             let line = Line::decode(&entry)?;
-            if wanted(id, &line) {
+            self.passed = Some(id);
+            let within = self.within.as_ref().is_none_or(|range| range.contains(line.key));
+            if within && wanted(id, &line) {
                 return self.reader.change(id, &line).map(Some);
             }
         }

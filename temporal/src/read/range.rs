@@ -52,6 +52,11 @@ impl KeyRange {
         &self.from
     }
 
+    /// Whether `key`, encoded, is in the range.
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        self.from.as_slice() <= key && self.reaches(key)
+    }
+
     /// Whether `key`, encoded and not before the range, is in it.
     pub(crate) fn reaches(&self, key: &[u8]) -> bool {
         self.to.as_ref().is_none_or(|to| key < to.as_slice())
