@@ -3,7 +3,7 @@
 use crate::clock::TxClock;
 use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
 use llmdb_mvcc::{Engine, EngineOptions, Intent};
-use llmdb_storage::{Batch, Reader};
+use llmdb_storage::{Batch, Reader, TreeId};
 use llmdb_temporal::{Op, TreeName, Trees};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -39,12 +39,19 @@ impl Core {
         durability: Durability,
         isolation: Isolation,
     ) -> Result<Self> {
+        let read_only = options.store.read_only;
         let engine = Engine::open(path, options)?;
         let mark = engine.snapshot().mark();
         let last = (mark != NO_TX).then_some(TxTime(mark));
         let clock = TxClock::new(clock, clock_step_max, last)?;
-        // Found or made: a file that was created and not used yet has none.
-        let made = engine.create_trees(&TreeName::ALL.map(TreeName::as_str))?;
+        // Found or made: a file that was created and not used yet has none. One that may only be read
+        // then has empty ones.
+        let made = match read_only {
+            false => engine.create_trees(&TreeName::ALL.map(TreeName::as_str))?,
+            true => TreeName::ALL
+                .map(|name| engine.tree(name.as_str()).unwrap_or(TreeId(u32::MAX)))
+                .to_vec(),
+        };
         let trees = Trees::try_from_names(|name| {
             let i = TreeName::ALL.iter().position(|other| *other == name);
             Ok::<_, Error>(made[i.expect("all of them were made")])

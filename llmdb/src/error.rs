@@ -216,6 +216,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file was not closed cleanly, and may only be read: what its log holds has to be brought
+    /// back first, by opening it for writing.
+    #[error("{} was not closed cleanly; open it for writing once to recover it", path.display())]
+    NeedsRecovery {
+        /// The file.
+        path: PathBuf,
+    },
     /// The rights of the process do not reach this far.
     #[error("permission denied: {}", path.display())]
     PermissionDenied {

@@ -76,6 +76,15 @@ impl Options {
         self
     }
 
+    /// Whether the database is only read: so not, unless told otherwise. A file that was closed
+    /// cleanly is then opened without a single write, not even of a lock file: from a read-only file
+    /// system, or without the right to write. Any number of such readers share a file, and whoever
+    /// wants to write meets [`Error::Busy`] meanwhile. Every write answers [`Error::ReadOnly`].
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.engine.store.read_only = read_only;
+        self
+    }
+
     /// Where transactions get their time from.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Source::Known(clock);
@@ -139,7 +148,9 @@ impl Options {
     ///
     /// # Errors
     /// [`Error::Busy`] while anybody has it open; [`Error::NotFound`]; [`Error::NotADatabase`] and
-    /// its kin for files that are none; [`Error::ReadOnly`]; [`Error::LastTxAhead`].
+    /// its kin for files that are none; [`Error::ReadOnly`]; [`Error::LastTxAhead`];
+    /// [`Error::NeedsRecovery`] for a file that was not closed, with
+    /// [`read_only`](Options::read_only).
     pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
         let Options { engine, clock, clock_step_max, durability, isolation } = self;
         let (clock, step_max): (Arc<dyn llmdb_vfs::Clock>, _) = match clock {

@@ -22,6 +22,11 @@ impl Checkpointing {
         self.seq == Some(seq)
     }
 
+    /// Where the newest checkpoint ended.
+    pub(crate) fn start(&self) -> Lsn {
+        self.lsn
+    }
+
     pub(crate) fn starting_at(lsn: Lsn, seq: Option<u64>) -> Self {
         Checkpointing { keep_from: lsn, lsn, seq }
     }

@@ -10,7 +10,7 @@ use crate::stats::EngineStats;
 use crate::visible::Visible;
 use crate::{EngineOptions, Error, Isolation, Result, Snapshot, WriteTx};
 use llmdb_storage::{CheckpointReport, CommitMark, Opened, Pager, TreeId, VerifyReport, Writer};
-use llmdb_vfs::{Lock, Vfs};
+use llmdb_vfs::{EntryKind, File, Lock, LockMode, OpenMode, Vfs};
 use llmdb_wal::{Log, LogConfig, Lsn, Recovery, ReplayError};
 use parking_lot::Mutex;
 use std::ffi::OsString;
@@ -40,7 +40,16 @@ pub(crate) struct Shared {
     pub(crate) checkpointing: Mutex<Checkpointing>,
     pub(crate) load: Load,
     pub(crate) keeper: Keeper,
-    lock: Mutex<Option<Box<dyn Lock>>>,
+    lock: Mutex<Option<Held>>,
+}
+
+/// What keeps others away: from writing the file, and from reading it while it is written.
+#[derive(Debug)]
+struct Held {
+    /// The one on the file itself. It goes first: whoever gets the other gets this one.
+    _file: Arc<dyn File>,
+    /// The one that names its holder; a reader of a file at rest makes none.
+    _name: Option<Box<dyn Lock>>,
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -49,14 +58,37 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The process that has the database open for writing, if its lock file says so.
+fn writer_of(vfs: &dyn Vfs, path: &Path) -> Option<u32> {
+    let file = vfs.open(&beside(path, "-lock"), OpenMode::Read).ok()?;
+    let mut text = [0; 16];
+    let len = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..len]).ok()?.lines().next()?.parse().ok()
+}
+
+/// Locks the file itself, by a handle that is used for nothing else.
+fn lock_file(vfs: &dyn Vfs, path: &Path, how: LockMode) -> Result<Arc<dyn File>> {
+    if vfs.kind(path)? == Some(EntryKind::Directory) {
+        let what = "this is a directory; a database is one file";
+        return Err(llmdb_storage::Error::NotADatabase { path: path.to_owned(), what }.into());
+    }
+    let file = vfs.open(path, OpenMode::Read)?;
+    file.lock(how)?;
+    Ok(file)
+}
+
 impl Engine {
     /// Opens the database at `path`, creating it if the options say so, and brings back every
     /// commit that its log holds.
     ///
     /// # Errors
     /// [`Error::Busy`] while another handle has it open; [`Error::NotFound`]; damage to file or
-    /// log; the file system's.
+    /// log; the file system's. With `read_only`, [`Error::NeedsRecovery`] for a file that was not
+    /// closed.
     pub fn open(path: &Path, options: EngineOptions) -> Result<Engine> {
+        if options.store.read_only {
+            return Engine::open_at_rest(path, options);
+        }
         let vfs = options.vfs.clone();
         let missing = vfs.kind(path)?.is_none();
         if missing && !options.create {
@@ -70,16 +102,58 @@ impl Engine {
         if vfs.kind(path)?.is_none() {
             llmdb_storage::create(&vfs, path, &options.store)?;
         }
+        // Readers of a file at rest lock the file alone: they may not be able to make another.
+        let lock = Held { _file: lock_file(&*vfs, path, LockMode::Exclusive)?, _name: Some(lock) };
         let opened = llmdb_storage::open(&vfs, path, &options.store)?;
         let log_dir = beside(path, "-wal");
-        let uuid = opened.uuid;
-        let pager = opened.pager.clone();
         let start = Lsn::new(opened.mark.lsn);
+        let (uuid, pager) = (opened.uuid, opened.pager.clone());
         let (sequencer, as_in_file) = recover(&vfs, &log_dir, opened)?;
         let seq = as_in_file.then_some(sequencer.seq);
+        let last = Checkpointing::starting_at(start, seq);
+        Ok(Engine::over(options, log_dir, (uuid, pager), sequencer, last, lock))
+    }
+
+    /// Opens a file that was closed cleanly, and writes nothing at all.
+    fn open_at_rest(path: &Path, options: EngineOptions) -> Result<Engine> {
+        let vfs = options.vfs.clone();
+        if vfs.kind(path)?.is_none() {
+            return Err(Error::NotFound { path: path.to_owned() });
+        }
+        let lock = lock_file(&*vfs, path, LockMode::Shared).map_err(|error| match error {
+            Error::Busy { path, .. } => Error::Busy { pid: writer_of(&*vfs, &path), path },
+            error => error,
+        })?;
+        let lock = Held { _file: lock, _name: None };
+        let opened = llmdb_storage::open(&vfs, path, &options.store)?;
+        if !opened.clean {
+            return Err(Error::NeedsRecovery { path: path.to_owned() });
+        }
+        let log_dir = beside(path, "-wal");
+        if vfs.kind(&log_dir)?.is_some() {
+            check_unneeded(&vfs, &log_dir, opened.uuid, opened.mark)?;
+        }
+        let (uuid, pager, mark) = (opened.uuid, opened.pager.clone(), opened.mark);
+        let mut sequencer = Sequencer::new(opened.writer, mark, None);
+        sequencer.at_rest = Some(path.to_owned());
+        let last = Checkpointing::starting_at(Lsn::new(mark.lsn), Some(mark.seq));
+        let engine = Engine::over(options, log_dir, (uuid, pager), sequencer, last, lock);
+        engine.shared.visible.give_up();
+        Ok(engine)
+    }
+
+    fn over(
+        options: EngineOptions,
+        log_dir: PathBuf,
+        (uuid, pager): ([u8; 16], Arc<Pager>),
+        sequencer: Sequencer,
+        last: Checkpointing,
+        lock: Held,
+    ) -> Engine {
+        let start = last.start();
         let shared = Arc::new_cyclic(|this| Shared {
             this: this.clone(),
-            vfs,
+            vfs: options.vfs.clone(),
             log_dir,
             uuid,
             pager,
@@ -88,7 +162,7 @@ impl Engine {
             sequencer: Mutex::new(sequencer),
             active: Mutex::default(),
             visible: Visible::default(),
-            checkpointing: Mutex::new(Checkpointing::starting_at(start, seq)),
+            checkpointing: Mutex::new(last),
             load: Load::default(),
             keeper: Keeper::default(),
             lock: Mutex::new(Some(lock)),
@@ -103,7 +177,7 @@ impl Engine {
         shared.load.set_log_start(start);
         shared.load.set_log_end(sequencer.lsn);
         drop(sequencer);
-        Ok(Engine { shared })
+        Engine { shared }
     }
 
     /// A snapshot of everything that is visible now. Takes no lock.
@@ -277,16 +351,8 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
     let from = Lsn::new(mark.lsn);
     if clean {
         if there {
-            // The log was about to be removed, or was made and not yet declared: it holds nothing
-            // that is needed. A log that was in use since this file was closed, or that belongs
-            // to another file, is somebody's data and stays.
-            use llmdb_wal::Error::{MissingLog, MissingSegment};
-            match Recovery::open(vfs.clone(), dir, config, mark.incarnation, from) {
-                Ok(_) | Err(MissingLog { .. } | MissingSegment { .. }) => {
-                    Log::discard(&**vfs, dir)?;
-                }
-                Err(error) => return Err(error.into()),
-            }
+            check_unneeded(vfs, dir, uuid, mark)?;
+            Log::discard(&**vfs, dir)?;
         }
         return Ok((Sequencer::new(writer, mark, None), true));
     }
@@ -315,6 +381,18 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
     reached.incarnation = incarnation;
     let as_in_file = reached.seq == mark.seq;
     Ok((Sequencer::new(writer, reached, Some(log)), as_in_file))
+}
+
+/// Beside a file that was closed cleanly a log was about to be removed, or was made and not yet
+/// declared: it holds nothing that is needed. One that was in use since the file was closed, or that
+/// belongs to another file, is somebody's data.
+fn check_unneeded(vfs: &Arc<dyn Vfs>, dir: &Path, uuid: [u8; 16], mark: CommitMark) -> Result<()> {
+    use llmdb_wal::Error::{MissingLog, MissingSegment};
+    let (config, from) = (LogConfig::new(uuid), Lsn::new(mark.lsn));
+    match Recovery::open(vfs.clone(), dir, config, mark.incarnation, from) {
+        Ok(_) | Err(MissingLog { .. } | MissingSegment { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Records the log's new incarnation in every slot: from here on the recovered log is the log.

@@ -53,6 +53,19 @@ pub enum Error {
         /// The first failure.
         cause: Arc<str>,
     },
+    /// The file was not closed cleanly, and was opened to be read alone: what its log holds has to
+    /// be brought back first, by opening it for writing.
+    #[error("{} was not closed cleanly; open it for writing once to recover it", path.display())]
+    NeedsRecovery {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database was opened to be read alone.
+    #[error("{} was opened read-only", path.display())]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
     /// The database was closed.
     #[error("the database is closed")]
     Closed,

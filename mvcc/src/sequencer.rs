@@ -21,6 +21,7 @@ use crate::{Durability, Error, Isolation, Result};
 use llmdb_storage::{Batch, CommitMark, Sealed, TreeId, Version, Writer};
 use llmdb_wal::{Log, LogConfig, Lsn};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A commit leaves room for another of twice its size in the log's segments, or of so much.
@@ -44,6 +45,8 @@ pub(crate) struct Sequencer {
     sealed: VecDeque<Group>,
     recent: Recent,
     pub(crate) closed: bool,
+    /// The file, if it was opened to be read alone.
+    pub(crate) at_rest: Option<PathBuf>,
 }
 
 /// What must be durable before a group is published: the last `Sync` commit in it.
@@ -72,12 +75,17 @@ impl Sequencer {
             sealed: VecDeque::new(),
             recent: Recent::starting_at(mark.seq),
             closed: false,
+            at_rest: None,
         }
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_sound()?;
-        if self.closed { Err(Error::Closed) } else { Ok(()) }
+        match &self.at_rest {
+            Some(path) => Err(Error::ReadOnly { path: path.clone() }),
+            None if self.closed => Err(Error::Closed),
+            None => Ok(()),
+        }
     }
 
     /// Whether the newest state is whole and the disk is known.

@@ -20,7 +20,8 @@
 //!    104    8  pages            length of the file in pages
 //!    112    8  lsn              the log is needed from here on
 //!    120    4  incarnation      of the log
-//!    124    4  flags            1: closed cleanly, no log is needed
+//!    124    4  flags            1: closed cleanly, no log is needed; 2: a copy, not written since
+//!    128    8  lineage          of the sequence of versions; copies that are written begin another
 //!    508    4  checksum         CRC-32 of bytes 0..508
 //! ```
 
@@ -38,6 +39,7 @@ const SLOT_STEP: u64 = 65536;
 const SLOT_BYTES: usize = 4096;
 const USED: usize = 512;
 const CLEAN: u32 = 1;
+const COPY: u32 = 2;
 
 /// The contents of a meta slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +58,10 @@ pub(crate) struct Meta {
     pub(crate) lsn: u64,
     pub(crate) incarnation: u32,
     pub(crate) clean: bool,
+    /// A backup or what was restored from one, not written to since.
+    pub(crate) copy: bool,
+    /// Versions of one lineage follow one another in one file: none is given twice.
+    pub(crate) lineage: u64,
 }
 
 /// The pages that hold meta slots at this page size.
@@ -93,7 +99,9 @@ impl Meta {
         put(&self.pages.to_le_bytes());
         put(&self.lsn.to_le_bytes());
         put(&self.incarnation.to_le_bytes());
-        put(&(if self.clean { CLEAN } else { 0 }).to_le_bytes());
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        put(&(flag(self.clean, CLEAN) | flag(self.copy, COPY)).to_le_bytes());
+        put(&self.lineage.to_le_bytes());
         let checksum = crc32fast::hash(&bytes[..USED - 4]);
         bytes[USED - 4..USED].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -136,8 +144,13 @@ impl Meta {
             pages: u64_of(take(8)),
             lsn: u64_of(take(8)),
             incarnation: u32_of(take(4)),
-            clean: u32_of(take(4)) & CLEAN != 0,
+            clean: false,
+            copy: false,
+            lineage: 0,
         };
+        let flags = u32_of(take(4));
+        let lineage = u64_of(take(8));
+        let meta = Meta { clean: flags & CLEAN != 0, copy: flags & COPY != 0, lineage, ..meta };
         Ok(Some(meta).filter(Meta::is_possible))
     }
 
@@ -168,6 +181,9 @@ pub(crate) struct Slots {
     pub(crate) newest: Meta,
     /// The one before it, if it can be read.
     pub(crate) previous: Option<Meta>,
+    /// Whether the slot of the generation after the newest cannot be read: that one may have been
+    /// there and been lost.
+    pub(crate) maybe_older: bool,
 }
 
 impl Slots {
@@ -191,6 +207,7 @@ impl Slots {
                 Err(found) => other_format = Some(found),
             }
         }
+        let readable: Vec<u64> = metas.iter().map(|meta| meta.generation % SLOTS).collect();
         metas.sort_by_key(|meta| meta.generation);
         let Some(newest) = metas.pop() else {
             if let Some(found) = other_format {
@@ -209,7 +226,8 @@ impl Slots {
                 && previous.uuid == newest.uuid
                 && previous.page_size == newest.page_size
         });
-        Ok(Slots { newest, previous })
+        let maybe_older = !readable.contains(&((newest.generation + 1) % SLOTS));
+        Ok(Slots { newest, previous, maybe_older })
     }
 }
 
@@ -233,6 +251,8 @@ mod tests {
             lsn: 16,
             incarnation: 13,
             clean: true,
+            copy: true,
+            lineage: 14,
         }
     }
 
@@ -246,8 +266,8 @@ mod tests {
         let fields = [(16, 4), (20, 4), (40, 8), (48, 8), (56, 8), (72, 8), (80, 4), (84, 8)];
         let expected = [2, 4096, 1, 2, 3, 5, 6, 7];
         assert_eq!(fields.map(|(at, len)| field(at, len)), expected);
-        let fields = [(92, 4), (96, 4), (100, 4), (104, 8), (112, 8), (120, 4), (124, 4)];
-        assert_eq!(fields.map(|(at, len)| field(at, len)), [8, 9, 10, 33, 16, 13, 1]);
+        let fields = [(92, 4), (96, 4), (100, 4), (104, 8), (112, 8), (120, 4), (124, 4), (128, 8)];
+        assert_eq!(fields.map(|(at, len)| field(at, len)), [8, 9, 10, 33, 16, 13, 3, 14]);
         assert_eq!(field(64, 8) as i64, -4);
         assert_eq!(Meta::decode(&bytes), Ok(Some(meta(1))));
     }

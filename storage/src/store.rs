@@ -29,6 +29,8 @@ pub struct StoreOptions {
     pub budget: Arc<Budget>,
     /// UUID of a new file; from the system's generator where `None`.
     pub uuid: Option<[u8; 16]>,
+    /// Whether the file is opened such that nothing can be written to it.
+    pub read_only: bool,
 }
 
 impl Default for StoreOptions {
@@ -39,6 +41,7 @@ impl Default for StoreOptions {
             frame_bytes: 64 << 30,
             budget: Arc::new(Budget::unlimited()),
             uuid: None,
+            read_only: false,
         }
     }
 }
@@ -67,12 +70,10 @@ pub fn create(vfs: &Arc<dyn Vfs>, path: &Path, options: &StoreOptions) -> Result
     if !crate::page::PAGE_SIZES.contains(&size) || !size.is_power_of_two() {
         return Err(Error::BadOption { what: "page sizes are powers of two from 4096 to 65536" });
     }
-    let mut uuid = [0; 16];
-    match options.uuid {
-        Some(given) => uuid = given,
-        None => getrandom::fill(&mut uuid)
-            .map_err(|_| Error::BadOption { what: "the system's random generator failed" })?,
-    }
+    let uuid = match options.uuid {
+        Some(given) => given,
+        None => random()?,
+    };
     let mut temporary = OsString::from(path);
     temporary.push("-new");
     let temporary = PathBuf::from(temporary);
@@ -93,6 +94,8 @@ pub fn create(vfs: &Arc<dyn Vfs>, path: &Path, options: &StoreOptions) -> Result
         lsn: 0,
         incarnation: 0,
         clean: false,
+        copy: false,
+        lineage: u64::from_le_bytes(*uuid.first_chunk().expect("eight bytes")),
     };
     let pager = Arc::new(pager(file, &none, options)?);
     let mut writer = blank_writer(pager.clone(), none, Space::new(config(&pager)));
@@ -122,8 +125,9 @@ pub fn open(vfs: &Arc<dyn Vfs>, path: &Path, options: &StoreOptions) -> Result<O
         let what = "this is a directory; a database is one file";
         return Err(Error::NotADatabase { path: path.to_owned(), what });
     }
-    let file = vfs.open(path, OpenMode::ReadWrite)?;
-    let Slots { newest, previous } = Slots::read(&*file)?;
+    let how = if options.read_only { OpenMode::Read } else { OpenMode::ReadWrite };
+    let file = vfs.open(path, how)?;
+    let Slots { newest, previous, maybe_older } = Slots::read(&*file)?;
     let (expected, found) = (newest.pages * u64::from(newest.page_size), file.len()?);
     if found < expected {
         return Err(Error::Truncated { path: path.to_owned(), expected, found });
@@ -148,6 +152,12 @@ pub fn open(vfs: &Arc<dyn Vfs>, path: &Path, options: &StoreOptions) -> Result<O
         Error::corrupt(newest.space.id, "the bitmap marks pages beyond the end of the file")
     })?;
     let mut writer = blank_writer(pager.clone(), newest, space);
+    if newest.copy || maybe_older {
+        // What is written from here on is not what the original, or the lost meta page's versions,
+        // went on to: no increment of theirs fits.
+        writer.meta.lineage = u64::from_le_bytes(random()?);
+        writer.meta.copy = false;
+    }
     writer.space_pages = pages;
     writer.retained = retained;
     load_catalog(&mut writer)?;
@@ -245,7 +255,15 @@ fn blank_writer(pager: Arc<Pager>, meta: Meta, space: Space) -> Writer {
     writer
 }
 
-fn parent(path: &Path) -> &Path {
+/// Bytes of the system's generator.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Error::BadOption { what: "the system's random generator failed" })?;
+    Ok(bytes)
+}
+
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -60,6 +60,27 @@ pub trait File: Send + Sync + Debug {
     /// are taken, and should be more than the file is long: the file may grow under its map.
     fn map(&self, reserve: u64) -> Result<Map>;
 
+    /// Takes an advisory lock on the file itself, without waiting: any number of holders share it, or
+    /// one has it alone. It ends when this handle is dropped. Files that stand for others in tests
+    /// may leave it at this: nobody is kept away.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while somebody holds a lock that does not go with it, this process
+    /// included.
+    fn lock(&self, how: LockMode) -> Result<()> {
+        let _ = how;
+        Ok(())
+    }
+
     /// The path that the file was opened by.
     fn path(&self) -> &Path;
+}
+
+/// How [`File::lock`] locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// Others may hold it too.
+    Shared,
+    /// Nobody else holds it.
+    Exclusive,
 }

@@ -63,7 +63,7 @@ mod vfs;
 
 pub use clock::{Clock, LogicalClock, ManualClock, MonotonicClock, WallClock};
 pub use error::{Error, Result};
-pub use file::File;
+pub use file::{File, LockMode};
 pub use lock::Lock;
 pub use map::Map;
 pub use memory::{Call, FaultKind, MemOptions, MemVfs, UnsyncedOp};

@@ -17,6 +17,9 @@ pub struct Open {
     /// Where transactions get their time from
     #[arg(long, value_enum, default_value = "wall")]
     pub clock: ClockArg,
+    /// Open a file at rest without writing anything, not even a lock file; writes are refused
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 /// Where transactions get their time from.
@@ -40,12 +43,17 @@ pub enum DurabilityArg {
 }
 
 impl Open {
-    /// Opens an existing database.
+    /// Opens an existing database; one that cannot be written is read as it is.
     ///
     /// # Errors
     /// Those of opening.
     pub fn existing(&self) -> Result<Db> {
-        self.with(self.options().create(false))
+        match self.options().create(false).open(&self.db) {
+            Err(llmdb::Error::ReadOnly { .. } | llmdb::Error::PermissionDenied { .. }) => {
+                self.with(self.options().read_only(true))
+            }
+            opened => Ok(opened?),
+        }
     }
 
     /// Opens the database, or makes it.
@@ -58,7 +66,7 @@ impl Open {
 
     /// How it is opened, unless told otherwise.
     pub fn options(&self) -> Options {
-        Options::new().clock(match self.clock {
+        Options::new().read_only(self.read_only).clock(match self.clock {
             ClockArg::Wall => Clock::Wall,
             ClockArg::Logical => Clock::Logical,
         })

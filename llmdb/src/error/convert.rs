@@ -14,6 +14,8 @@ impl From<llmdb_mvcc::Error> for Error {
             E::Broken { cause } => Error::Broken { cause },
             E::CorruptLog { path, what } => Error::Corrupt { path: Some(path), page: None, what },
             E::Poisoned { cause } => Error::Poisoned { cause },
+            E::NeedsRecovery { path } => Error::NeedsRecovery { path },
+            E::ReadOnly { path } => Error::ReadOnly { path },
             E::Closed => Error::Closed,
             E::Storage(error) => error.into(),
             E::Log(error) => error.into(),

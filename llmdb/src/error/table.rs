@@ -102,6 +102,7 @@ table! {
     UnsupportedVersion "unsupported_version" Version;
     UnsupportedValue   "unsupported_value"   Version;
     ReadOnly           "read_only"           ReadOnly;
+    NeedsRecovery      "needs_recovery"      ReadOnly;
     PermissionDenied   "permission_denied"   ReadOnly;
     Poisoned           "poisoned"            Poisoned;
     Broken             "broken"              Io;

@@ -12,6 +12,7 @@ mod limits;
 mod model;
 mod opening;
 mod partitions;
+mod read_only;
 mod support;
 mod transactions;
 mod volume;

@@ -4,16 +4,35 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::World;
 use crate::map::Bytes;
-use crate::{Error, Result};
+use crate::{Error, LockMode, Result};
 
 /// A file, whatever its names.
 #[derive(Debug)]
 pub(super) struct Inode {
     pub(super) content: RwLock<Content>,
+    /// Who has locked it.
+    pub(super) locks: Mutex<Locks>,
+}
+
+/// The locks held on a file.
+#[derive(Debug, Default)]
+pub(super) struct Locks {
+    pub(super) shared: usize,
+    pub(super) exclusive: bool,
+}
+
+impl Locks {
+    pub(super) fn release(&mut self, held: Option<LockMode>) {
+        match held {
+            Some(LockMode::Shared) => self.shared -= 1,
+            Some(LockMode::Exclusive) => self.exclusive = false,
+            None => {}
+        }
+    }
 }
 
 impl Inode {
@@ -27,6 +46,7 @@ impl Inode {
     pub(super) fn durable(bytes: Bytes) -> Arc<Inode> {
         Arc::new(Inode {
             content: RwLock::new(Content { bytes, journal: Vec::new(), linked: true }),
+            locks: Mutex::default(),
         })
     }
 }

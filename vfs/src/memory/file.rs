@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::World;
 use super::content::Inode;
 use super::fault::Call;
-use crate::{Error, File, Map, OpenMode, Result};
+use crate::{Error, File, LockMode, Map, OpenMode, Result};
+use parking_lot::Mutex;
 
 #[derive(Debug)]
 pub(super) struct MemFile {
@@ -15,11 +16,12 @@ pub(super) struct MemFile {
     inode: Arc<Inode>,
     path: Arc<Path>,
     how: OpenMode,
+    lock: Mutex<Option<LockMode>>,
 }
 
 impl MemFile {
     pub(super) fn new(world: Arc<World>, inode: Arc<Inode>, path: &Path, how: OpenMode) -> MemFile {
-        MemFile { world, inode, path: Arc::from(path), how }
+        MemFile { world, inode, path: Arc::from(path), how, lock: Mutex::new(None) }
     }
 
     fn writable(&self) -> Result<()> {
@@ -107,7 +109,30 @@ impl File for MemFile {
         Ok(self.inode.content.read().bytes.map(reserve))
     }
 
+    fn lock(&self, how: LockMode) -> Result<()> {
+        let mut mine = self.lock.lock();
+        let mut locks = self.inode.locks.lock();
+        locks.release(mine.take());
+        if locks.exclusive || (how == LockMode::Exclusive && locks.shared > 0) {
+            let pid = Some(std::process::id());
+            return Err(Error::Locked { path: self.path.to_path_buf(), pid });
+        }
+        match how {
+            LockMode::Shared => locks.shared += 1,
+            LockMode::Exclusive => locks.exclusive = true,
+        }
+        *mine = Some(how);
+        Ok(())
+    }
+
     fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for MemFile {
+    fn drop(&mut self) {
+        let mine = self.lock.get_mut().take();
+        self.inode.locks.lock().release(mine);
     }
 }

@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
-use crate::{Error, File, Map, Result};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{Error, File, LockMode, Map, Result};
 
 /// The largest file offset: `off_t` is signed.
 const OFFSET_MAX: u64 = i64::MAX as u64;
@@ -111,6 +113,23 @@ impl File for OsFile {
 
     fn map(&self, reserve: u64) -> Result<Map> {
         Map::of_file(&self.file, &self.path, reserve)
+    }
+
+    fn lock(&self, how: LockMode) -> Result<()> {
+        let operation = match how {
+            LockMode::Shared => FlockOperation::NonBlockingLockShared,
+            LockMode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        loop {
+            match flock(&self.file, operation) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(Error::Locked { path: self.path.clone(), pid: None });
+                }
+                Err(e) => return Err(self.failed("lock")(e.into())),
+            }
+        }
     }
 
     fn path(&self) -> &Path {

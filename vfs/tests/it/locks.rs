@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmdb_vfs::{Error, MemVfs, Vfs};
+use llmdb_vfs::{Error, LockMode, MemVfs, OpenMode, Vfs};
 
 use crate::{on_both, path};
 
@@ -74,4 +74,30 @@ fn locks_are_gone_after_a_crash() {
     let after = vfs.crash_losing_all();
     drop(after.lock(&path("/lock")).unwrap());
     assert!(matches!(vfs.lock(&path("/./x/../lock")), Err(Error::Locked { .. })));
+}
+
+/// A lock on an open file is shared by any number of handles, or one has it alone; it goes with the
+/// handle, whatever the file was opened for.
+#[test]
+fn a_file_is_locked_by_many_or_by_one() {
+    on_both(|vfs, dir| {
+        let at = dir.join("file");
+        drop(crate::create(vfs, &at));
+        let open = |how| vfs.open(&at, how).unwrap();
+        let (first, second) = (open(OpenMode::Read), open(OpenMode::Read));
+        first.lock(LockMode::Shared).unwrap();
+        second.lock(LockMode::Shared).unwrap();
+        let writer = open(OpenMode::ReadWrite);
+        let refused = writer.lock(LockMode::Exclusive);
+        assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+        drop(first);
+        assert!(writer.lock(LockMode::Exclusive).is_err(), "one is left");
+        drop(second);
+        writer.lock(LockMode::Exclusive).unwrap();
+        let late = open(OpenMode::Read);
+        assert!(late.lock(LockMode::Shared).is_err());
+        assert!(late.lock(LockMode::Exclusive).is_err());
+        drop(writer);
+        late.lock(LockMode::Shared).unwrap();
+    });
 }
