@@ -33,8 +33,8 @@
 //!   edited in place; `extent`: long values; `meta`: the slots from which all is found
 //! - `frames`: the write-back cache's memory and the page table; `pager`: where a page's bytes are
 //! - `reader`, `cursor`: reading a version
-//! - `writer`: the owner of all that changes; `apply`: what it applies; `edit`, `split`, `merge`:
-//!   changing a tree; `catalog`: the trees by name
+//! - `writer`: the owner of all that changes; `apply`: what it applies; `edit`, `entries`, `split`,
+//!   `spread`, `merge`, `trend`: changing a tree; `catalog`: the trees by name
 //! - [`Budget`]: memory, whoever uses it; `spill`: room for frames; `undo`: taking a batch back
 //! - `space`: free pages in memory; `space_pages`: the same in the file
 //! - `checkpoint`, `store`, `verify`: making it durable, opening it, judging it
@@ -75,6 +75,7 @@ mod checkpoint;
 mod cursor;
 #[allow(unsafe_code, reason = "the writer edits frames that no reader can reach")]
 mod edit;
+mod entries;
 mod error;
 #[allow(unsafe_code, reason = "long values are borrowed from the map")]
 mod extent;
@@ -99,8 +100,10 @@ mod space_pages;
 mod spill;
 #[allow(unsafe_code, reason = "both halves of a split are new frames")]
 mod split;
+mod spread;
 #[allow(unsafe_code, reason = "the catalog of a file just opened is read")]
 mod store;
+mod trend;
 mod undo;
 mod value;
 mod verify;

@@ -17,6 +17,7 @@
 //! offsets it reads (a violation panics on a slice bound, it never reads outside the page).
 
 use crate::page::{self, HEADER, Kind};
+use crate::trend::Trend;
 use crate::{Error, PageId, PageRef, Result, TreeId};
 use std::cmp::Ordering;
 
@@ -324,10 +325,16 @@ impl<'p> NodeMut<'p> {
         page::set_tree(self.0, tree.0);
         page::set_count(self.0, 0);
         page::set_garbage(self.0, 0);
+        page::set_trend(self.0, Trend::default().0);
         page::set_prefix_len(self.0, prefix.len() as u16);
         page::set_cells_len(self.0, prefix.len() as u16);
         let size = self.0.len();
         self.0[size - prefix.len()..].copy_from_slice(prefix);
+    }
+
+    /// Notes how entries arrive.
+    pub(crate) fn set_trend(&mut self, trend: Trend) {
+        page::set_trend(self.0, trend.0);
     }
 
     pub(crate) fn view(&self) -> Node<'_> {
@@ -359,14 +366,7 @@ impl<'p> NodeMut<'p> {
         let at = self.0.len() - cells_len;
         let slot = slots + HEAD + SLOT * i;
         self.0[slot..slot + SLOT].copy_from_slice(&(at as u16).to_le_bytes());
-        let value_len = body.len() as u16 | if overflow { OVERFLOW } else { 0 };
-        self.0[at..at + 2].copy_from_slice(&(suffix_len as u16).to_le_bytes());
-        self.0[at + 2..at + CELL].copy_from_slice(&value_len.to_le_bytes());
-        let mut to = at + CELL;
-        for part in [suffix[0], suffix[1], body] {
-            self.0[to..to + part.len()].copy_from_slice(part);
-            to += part.len();
-        }
+        self.write_cell(at, suffix, body, overflow);
         let head = head_of(&self.0[at + CELL..at + CELL + suffix_len]);
         self.0[heads + HEAD * i..][..HEAD].copy_from_slice(&head.to_le_bytes());
         page::set_count(self.0, count as u16 + 1);
@@ -409,11 +409,61 @@ impl<'p> NodeMut<'p> {
     }
 
     /// Appends entries `from..to` of another node, whose keys must all be above this node's and
-    /// start with this node's prefix.
-    pub(crate) fn append(&mut self, other: Node<'_>, from: usize, to: usize) {
-        for i in from..to {
-            let cell = other.cell(i);
-            self.push_parts(other.prefix(), cell.suffix, cell.body, cell.overflow);
+    /// start with this node's prefix. The slots move once for all of them.
+    pub(crate) fn append(&mut self, other: Node<'_>, mut from: usize, to: usize) {
+        let count = self.view().count();
+        if from < to && count == 0 && !self.view().is_leaf() {
+            // It loses its key.
+            self.push_parts(&[], &[], other.cell(from).body, false);
+            return self.append(other, from + 1, to);
+        }
+        let prefix = page::prefix_len(self.0) as usize;
+        // What moves from the keys to the prefix, or back.
+        let (shorter, longer) = match other.prefix().get(prefix..) {
+            Some(more) => (0, more),
+            None => (prefix - other.prefix().len(), &[][..]),
+        };
+        let added = to.saturating_sub(from);
+        let (heads, slots) = (HEADER, HEADER + HEAD * count);
+        let mut cells_len = self.view().cells_len();
+        let room = self.0.len() - cells_len - HEADER;
+        assert!(
+            (HEAD + SLOT) * (count + added) <= room,
+            "the caller has summed up what it appends"
+        );
+        self.0.copy_within(slots..slots + SLOT * count, slots + HEAD * added);
+        let slots = slots + HEAD * added;
+        let table_end = slots + SLOT * (count + added);
+        for i in count..count + added {
+            let cell = other.cell(from);
+            let suffix = &cell.suffix[shorter..];
+            let suffix_len = longer.len() + suffix.len();
+            cells_len += CELL + suffix_len + cell.body.len();
+            let at = self.0.len() - cells_len;
+            assert!(at >= table_end, "the caller has summed up what it appends");
+            self.write_cell(at, [longer, suffix], cell.body, cell.overflow);
+            let head = match prefix == other.prefix().len() {
+                true => other.head(from),
+                false => head_of(&self.0[at + CELL..at + CELL + suffix_len]),
+            };
+            self.0[heads + HEAD * i..][..HEAD].copy_from_slice(&head.to_le_bytes());
+            self.0[slots + SLOT * i..][..SLOT].copy_from_slice(&(at as u16).to_le_bytes());
+            from += 1;
+        }
+        page::set_count(self.0, (count + added) as u16);
+        page::set_cells_len(self.0, cells_len as u16);
+    }
+
+    /// Writes a cell's bytes at an offset.
+    fn write_cell(&mut self, at: usize, suffix: [&[u8]; 2], body: &[u8], overflow: bool) {
+        let suffix_len = suffix[0].len() + suffix[1].len();
+        let value_len = body.len() as u16 | if overflow { OVERFLOW } else { 0 };
+        self.0[at..at + 2].copy_from_slice(&(suffix_len as u16).to_le_bytes());
+        self.0[at + 2..at + CELL].copy_from_slice(&value_len.to_le_bytes());
+        let mut to = at + CELL;
+        for part in [suffix[0], suffix[1], body] {
+            self.0[to..to + part.len()].copy_from_slice(part);
+            to += part.len();
         }
     }
 

@@ -13,7 +13,7 @@
 //!     32    2  prefix_len length of the key prefix that all entries share
 //!     34    2  cells_len  bytes between the lowest cell and the end of the page
 //!     36    2  garbage    bytes of removed cells within cells_len
-//!     38    2  zero
+//!     38    2  trend      of a leaf: whether entries arrive in order (`trend.rs`); a hint
 //! ```
 //!
 //! A reference to a page carries its stamp, and the checksum covers stamp and number, so a lost
@@ -64,6 +64,7 @@ field!(tree, set_tree, u32, 28);
 field!(prefix_len, set_prefix_len, u16, 32);
 field!(cells_len, set_cells_len, u16, 34);
 field!(garbage, set_garbage, u16, 36);
+field!(trend, set_trend, u16, 38);
 
 /// The version the page was born in.
 pub(crate) fn born(page: &[u8]) -> Version {
@@ -131,9 +132,10 @@ mod tests {
         set_prefix_len(&mut page, 0x0c);
         set_cells_len(&mut page, 0x0d0e);
         set_garbage(&mut page, 0x0f);
+        set_trend(&mut page, 0x1011);
         let golden = [
             0, 0, 0, 0, 2, 2, 4, 3, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0x0a, 9, 8, 7,
-            0x0b, 0, 0, 0, 0x0c, 0, 0x0e, 0x0d, 0x0f, 0, 0, 0,
+            0x0b, 0, 0, 0, 0x0c, 0, 0x0e, 0x0d, 0x0f, 0, 0x11, 0x10,
         ];
         assert_eq!(page[..HEADER], golden);
     }

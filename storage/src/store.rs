@@ -244,7 +244,6 @@ fn blank_writer(pager: Arc<Pager>, meta: Meta, space: Space) -> Writer {
         in_flight: None,
         space_pages: SpacePages { bitmaps: vec![], directories: vec![], frozen: empty() },
         poison: None,
-        last_insert: None,
         credit: 0,
         given_out: meta.version,
         spilled_pages: 0,

@@ -22,7 +22,6 @@ impl Writer {
     /// Takes down where everything is. O(regions of the file + trees).
     pub(crate) fn begin_undo(&mut self) -> Undo {
         self.version = self.version.next();
-        self.last_insert = None;
         let used = self.space.used().clone();
         Undo { roots: self.roots.clone(), used, since: self.version }
     }
@@ -30,7 +29,6 @@ impl Writer {
     /// Goes back to where everything was.
     pub(crate) fn undo(&mut self, undo: Undo) {
         self.roots = undo.roots;
-        self.last_insert = None;
         let (made, restored) = self.space.undo(&undo.used, undo.since);
         for (start, pages) in made {
             (start.0..start.0 + pages).for_each(|page| self.drop_frame(PageId(page)));

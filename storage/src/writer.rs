@@ -44,8 +44,6 @@ pub struct Writer {
     pub(crate) poison: Option<Arc<str>>,
     /// A batch is being applied, or its application ended in a panic.
     pub(crate) half_applied: bool,
-    /// Where the last entry went, to see that keys arrive in order.
-    pub(crate) last_insert: Option<(PageId, usize)>,
     /// Frames taken from the budget and not used yet.
     pub(crate) credit: u64,
     /// The newest version that was sealed for others to see.
@@ -107,7 +105,6 @@ impl Writer {
         let version = self.version;
         self.version = version.next();
         self.given_out = version;
-        self.last_insert = None;
         Sealed { version, roots: Roots(self.roots.as_slice().into()) }
     }
 

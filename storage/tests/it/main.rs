@@ -5,6 +5,7 @@
 
 mod bench_like;
 mod crafted;
+mod density;
 mod gaps;
 mod harness;
 mod long_keys;
