@@ -10,7 +10,7 @@ use crate::exec::request::{
 };
 use crate::exec::session::Session;
 use crate::exec::{self, fields::BadRequest};
-use crate::show::show;
+use crate::render::{Rendered, render};
 use crate::table::Screen;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -114,14 +114,17 @@ fn execute(db: &Db, output: Output, op: Op) -> Result<ExitCode> {
         }
         _ => ExitCode::SUCCESS,
     };
-    let text = if output.json {
+    if output.json {
         let mut line = Vec::new();
         write_answer(&mut line, None, Ok(answer));
-        line
-    } else {
-        show(answer, Screen::stdout()).into_bytes()
-    };
-    print(&text)?;
+        print(&line)?;
+        return Ok(code);
+    }
+    let Rendered { text, next } = render(answer, output.mode, Screen::stdout());
+    print(text.as_bytes())?;
+    if let Some(next) = next {
+        eprintln!("more: --next {next}");
+    }
     Ok(code)
 }
 

@@ -4,7 +4,8 @@
 //! - `args`: the command line; `error`: what can go wrong, with exit codes;
 //! - `exec`: the batch protocol: `lines` to `fields` to `request`, executed by `session`, then
 //!   `answer`; `write`: what writes mean;
-//! - `commands`: the same requests from the command line; `ttl`: lengths of time; `show`, `table`: answers for people;
+//! - `commands`: the same requests from the command line; `ttl`: lengths of time; `render`, `show`,
+//!   `table`: answers for people and programs;
 //! - `import`, `export`: facts in and out;
 //! - `tour`: the product shown on real history;
 //! - `stop`: signals.
@@ -24,6 +25,7 @@ mod error;
 mod exec;
 mod export;
 mod import;
+mod render;
 mod show;
 mod stop;
 mod table;

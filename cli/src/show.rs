@@ -132,7 +132,8 @@ fn show_stats(stats: &Stats, screen: Screen) -> String {
     screen.table(LINES_SHORT, ["what", "how much"], rows)
 }
 
-fn flatten(rows: &mut Vec<[String; 2]>, name: &str, json: &Json) {
+/// The members of an object and of those in it, by name.
+pub fn flatten(rows: &mut Vec<[String; 2]>, name: &str, json: &Json) {
     let Json::Object(members) = json else {
         rows.push([name.to_owned(), json_text(json)]);
         return;
@@ -186,7 +187,7 @@ fn pretty(json: Json) -> String {
 }
 
 /// JSON escapes the controls of ASCII itself; the others are left to do.
-fn escape_controls(json: &str) -> String {
+pub fn escape_controls(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() {

@@ -55,6 +55,25 @@ fn a_fact_lasts_for_as_long_as_it_is_told() {
 }
 
 #[test]
+fn answers_come_in_every_form() {
+    let (_dir, db) = place();
+    let db = text(&db);
+    out(&["put", db, "a|b", "x,y", "--valid-from", "2024-01-01"]);
+    out(&["put", db, "c", r#"{"n":1}"#, "--valid-from", "0", "--valid-to", "2000000"]);
+    let scan = |mode: &str| out(&["scan", db, "--valid", "1970-01-01", "-o", mode]);
+    let row: Json = serde_json::from_str(&scan("ndjson")).unwrap();
+    assert_eq!((&row["key"], &row["value"]), (&json!("c"), &json!({"n": 1})));
+    assert_eq!(serde_json::from_str::<Json>(&scan("json")).unwrap(), json!([row]));
+    assert!(scan("csv").starts_with("key,value,valid_from,valid_to,tx\nc,\"{\"\"n\"\":1}\","));
+    assert!(scan("markdown").contains("| c | {\"n\":1} | 1970-01-01T00:00:00Z |"));
+    assert!(scan("table").contains("1970-01-01T00:00:02Z"));
+    assert!(out(&["stats", db, "-o", "csv"]).starts_with("file_bytes,page_bytes,"));
+    let first = run(&["changes", db, "-n", "1", "-o", "ndjson"]);
+    assert!(String::from_utf8_lossy(&first.stderr).starts_with("more: --next "), "{first:?}");
+    assert_eq!(run(&["scan", db, "--json", "-o", "csv"]).status.code(), Some(2));
+}
+
+#[test]
 fn absences_are_commands_too() {
     let (_dir, db) = place();
     let db = text(&db);
