@@ -6,6 +6,7 @@ mod keys;
 mod open;
 mod output;
 mod read;
+mod shell;
 mod tour;
 mod transfer;
 mod write;
@@ -16,6 +17,7 @@ pub use keys::{At, Keys};
 pub use open::{DurabilityArg, Open};
 pub use output::Output;
 pub use read::{Changes, Diff, Get, History, Scan, Timeline};
+pub use shell::Shell;
 pub use tour::Tour;
 pub use transfer::{Export, Import, ImportGit, ImportNdjson};
 pub use write::{Delete, End, Put};
@@ -27,6 +29,7 @@ Examples:
   llmdb tour                                    see what it does, on real history
   llmdb put agent.llmdb user:1 '{\"plan\":\"free\"}' --valid-from 2024-01-01
   llmdb get agent.llmdb user:1 --valid 2024-06-01
+  llmdb shell agent.llmdb                       type commands, see timelines drawn
   llmdb history agent.llmdb user:1              all that was ever believed, by whom and why
   llmdb import git code.llmdb .                 a repository as facts in time
   echo '{\"op\":\"get\",\"key\":\"user:1\"}' | llmdb exec agent.llmdb
@@ -46,6 +49,9 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Type commands, one after another; `.help` lists them
+    #[command(after_help = shell::EXAMPLES)]
+    Shell(Shell),
     /// Answer requests on standard input, one JSON object a line
     ///
     /// The contract is docs/protocol.md. The database is created if it is missing. Exit code 0

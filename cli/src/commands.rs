@@ -27,6 +27,7 @@ const EXIT_NOTHING: u8 = 1;
 pub fn run(command: Command) -> ExitCode {
     let done = match &command {
         Command::Exec(exec) => return run_exec(exec),
+        Command::Shell(shell) => crate::shell::run(shell),
         Command::Import(import) => crate::import::run(import),
         Command::Export(export) => crate::export::run(export),
         Command::Tour(tour) => crate::tour::run(tour),
@@ -69,9 +70,11 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         Command::Changes(args) => (&args.open, args.output, changes_request(args)?),
         Command::Verify(args) => (&args.open, args.output, Op::Verify),
         Command::Stats(args) => (&args.open, args.output, Op::Stats),
-        Command::Exec(_) | Command::Import(_) | Command::Export(_) | Command::Tour(_) => {
-            return Ok(None);
-        }
+        Command::Shell(_)
+        | Command::Exec(_)
+        | Command::Import(_)
+        | Command::Export(_)
+        | Command::Tour(_) => return Ok(None),
     };
     Ok(Some(Question { open, output, op }))
 }

@@ -127,14 +127,17 @@ pub enum Error {
     },
     /// A signal stopped the command.
     #[error("stopped by a signal; what was reported done is kept")]
-    Interrupted,
+    Interrupted {
+        /// Its number.
+        signal: i32,
+    },
 }
 
 /// What commands return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The exit code of a signal that stopped a command, but not of one that ends a batch.
-const EXIT_INTERRUPTED: u8 = 130;
+/// What the number of a signal is added to: 130 for SIGINT, 143 for SIGTERM, as shells do.
+const EXIT_SIGNAL: u8 = 128;
 
 impl Error {
     /// A stable name of the kind of error, for programs.
@@ -153,7 +156,7 @@ impl Error {
             Self::GitRewritten { .. } => "git_rewritten",
             Self::GitMissing { .. } | Self::GitFailed { .. } | Self::GitLog { .. } => "git",
             Self::Read { .. } | Self::Write { .. } | Self::Signals { .. } => "io",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted { .. } => "interrupted",
         }
     }
 
@@ -177,14 +180,16 @@ impl Error {
             | Self::GitMissing { .. }
             | Self::GitFailed { .. }
             | Self::GitLog { .. }
-            | Self::Interrupted => ErrorClass::Io,
+            | Self::Interrupted { .. } => ErrorClass::Io,
         }
     }
 
     /// What the process ends with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Interrupted => EXIT_INTERRUPTED,
+            Self::Interrupted { signal } => {
+                EXIT_SIGNAL + u8::try_from(*signal).unwrap_or_default() % EXIT_SIGNAL
+            }
             other => exit_code_of(other.class()),
         }
     }
@@ -260,7 +265,7 @@ mod tests {
     fn each_class_has_an_exit_code_of_its_own() {
         let codes: BTreeSet<u8> = ErrorClass::ALL.into_iter().map(exit_code_of).collect();
         assert_eq!(codes.len(), ErrorClass::ALL.len());
-        assert!(!codes.contains(&EXIT_INTERRUPTED));
+        assert!(codes.iter().all(|&code| code < EXIT_SIGNAL));
         // 1 is an answer that is nothing, 2 a command line that cannot be parsed.
         assert!(codes.iter().all(|&code| code >= 10));
     }

@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::stop::Stop;
 use answer::{Answer, write_answer};
 use fields::Fields;
-use lines::{LINE_BYTES_MAX, Line, Lines};
+pub use lines::Line;
+use lines::{LINE_BYTES_MAX, Lines};
 use llmdb::Db;
 use request::Request;
 use serde_json::Value as Json;
@@ -31,7 +32,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 /// What reaches the session.
-enum Event {
+#[derive(Debug)]
+pub enum Event {
     /// Lines to answer.
     Lines(Vec<Line>),
     /// Input has ended, or failed.
@@ -49,13 +51,22 @@ const BATCHES_MAX: usize = 2;
 /// # Errors
 /// [`Error::Read`], [`Error::Write`]: of the streams, not of requests.
 pub fn run(db: &Db) -> Result<()> {
+    let (stop, events) = read_events(io::stdin())?;
+    answer_all(db, &events, &stop, &mut io::stdout().lock())
+}
+
+/// Lines as they come, and signals, from threads of their own.
+///
+/// # Errors
+/// [`Error::Signals`]
+pub fn read_events(input: impl Read + Send + 'static) -> Result<(Stop, Receiver<Event>)> {
     let (sender, receiver) = sync_channel(BATCHES_MAX);
     let wake = sender.clone();
     // A full queue wakes the session as well, and it looks at the flag before each line.
     let stop = Stop::on_signals(move || drop(wake.try_send(Event::Stop)))?;
     // Not joined: it may wait for input that never comes.
-    thread::spawn(move || read_lines(io::stdin(), &sender));
-    answer_all(db, &receiver, &stop, &mut io::stdout().lock())
+    thread::spawn(move || read_lines(input, &sender));
+    Ok((stop, receiver))
 }
 
 fn read_lines(input: impl Read, sender: &SyncSender<Event>) {
@@ -113,18 +124,20 @@ fn answer_line(session: &mut Session<'_>, line: &Line, out: &mut Vec<u8>) {
             return write_answer(out, None, Err(error));
         }
     };
+    let (id, answer) = respond(session, line);
+    write_answer(out, id.as_ref(), answer);
+}
+
+/// What a line is answered, and its `id`.
+pub fn respond(session: &mut Session<'_>, line: &[u8]) -> (Option<Json>, Result<Answer>) {
     match Fields::parse(line) {
         Ok(mut fields) => {
             let id = fields.json("id");
-            let answer = answer_request(session, fields);
-            write_answer(out, id.as_ref(), answer);
+            let answer = Request::parse(fields).map_err(Error::from);
+            (id, answer.and_then(|request| session.execute(request)))
         }
-        Err(error) => write_answer(out, None, Err(error.into())),
+        Err(error) => (None, Err(error.into())),
     }
-}
-
-fn answer_request(session: &mut Session<'_>, fields: Fields) -> Result<Answer> {
-    session.execute(Request::parse(fields)?)
 }
 
 /// The one line that says why a database cannot be opened.

@@ -6,6 +6,7 @@
 //!   `answer`; `write`: what writes mean;
 //! - `commands`: the same requests from the command line; `ttl`: lengths of time; `render`, `show`,
 //!   `table`: answers for people and programs;
+//! - `shell`: the same requests as lines that people type; `draw`: timelines in characters;
 //! - `import`, `export`: facts in and out;
 //! - `tour`: the product shown on real history;
 //! - `stop`: signals.
@@ -21,16 +22,19 @@
 
 mod args;
 mod commands;
+mod draw;
 mod error;
 mod exec;
 mod export;
 mod import;
 mod render;
+mod shell;
 mod show;
 mod stop;
 mod table;
 mod tour;
 mod ttl;
+mod width;
 mod write;
 
 use clap::Parser;

@@ -52,13 +52,26 @@ pub fn render(answer: Answer, mode: Mode, screen: Screen) -> Rendered {
         return Rendered { text: show(answer, screen), next: None };
     }
     let Rows { rows, next } = rows_of(answer);
-    let text = match mode {
+    let text = text_of(rows, mode, screen);
+    Rendered { text, next }
+}
+
+/// Writes objects in a form other than a table for people.
+pub fn objects(rows: impl IntoIterator<Item = Json>, mode: Mode, screen: Screen) -> String {
+    let rows = rows.into_iter().filter_map(|row| match row {
+        Json::Object(row) => Some(row),
+        _ => None,
+    });
+    text_of(rows.collect(), mode, screen)
+}
+
+fn text_of(rows: Vec<Map<String, Json>>, mode: Mode, screen: Screen) -> String {
+    match mode {
         Mode::Json => json(&rows),
         Mode::Ndjson | Mode::Table => rows.iter().map(|row| line(row) + "\n").collect(),
         Mode::Csv => csv(&flat(rows), screen),
         Mode::Markdown => markdown(&flat(rows)),
-    };
-    Rendered { text, next }
+    }
 }
 
 struct Rows {

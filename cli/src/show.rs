@@ -53,6 +53,18 @@ pub fn show(answer: Answer, screen: Screen) -> String {
     }
 }
 
+/// How many rows an answer has; `None` for one that is no list.
+pub fn row_count(answer: &Answer) -> Option<usize> {
+    match answer {
+        Answer::Segments(facts) => Some(facts.len()),
+        Answer::Rectangles(rectangles) => Some(rectangles.len()),
+        Answer::Rows(rows, _) => Some(rows.len()),
+        Answer::Changes(changes, _) => Some(changes.len()),
+        Answer::Diff(rows, _) => Some(rows.len()),
+        _ => None,
+    }
+}
+
 fn show_fact(fact: Fact) -> String {
     let (from, to, tx) = (fact.valid_from, fact.valid_to, fact.tx);
     let value = pretty(json_of(fact.value));
@@ -159,8 +171,8 @@ fn push_note(what: &mut String, note: Option<&Json>) {
     }
 }
 
-/// A note in few words: `who: ada, why: moved`.
-fn note_text(note: &Json) -> String {
+/// JSON in few words: `who: ada, why: moved`.
+pub fn note_text(note: &Json) -> String {
     let Json::Object(members) = note else { return json_text(note) };
     let member =
         |(name, json): (&String, &Json)| format!("{}: {}", printable(name), json_text(json));

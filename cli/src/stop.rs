@@ -1,64 +1,108 @@
 //! Signals that ask the process to end.
+//!
+//! The first lets the work in hand finish, and then the database is closed cleanly. The second
+//! ends the process at once, as it would without this: nothing committed is lost by that, the next
+//! open recovers from the log.
 
 use crate::error::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
-/// Whether SIGINT or SIGTERM came. The work in hand is finished, and nothing new is begun.
+/// Whether a signal came. The work in hand is finished, and nothing new is begun.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    came: Arc<AtomicBool>,
+    /// The number of the signal; 0 for none.
+    came: Arc<AtomicI32>,
 }
 
 impl Stop {
-    /// From now on the two signals are caught; `wake` runs after each, on a thread of its own.
+    /// From now on SIGINT and SIGTERM are caught; `wake` runs after the first, on a thread of its
+    /// own.
+    ///
+    /// # Errors
+    /// [`Error::Signals`]
+    pub fn on_signals(wake: impl Fn() + Send + 'static) -> Result<Self> {
+        Self::on(&[SIGINT, SIGTERM], wake)
+    }
+
+    /// The same, also for the end of the terminal.
     ///
     /// # Errors
     /// [`Error::Signals`]
     #[cfg(unix)]
-    pub fn on_signals(wake: impl Fn() + Send + 'static) -> Result<Self> {
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+    pub fn on_signals_of_terminal(wake: impl Fn() + Send + 'static) -> Result<Self> {
+        Self::on(&[SIGINT, SIGTERM, signal_hook::consts::SIGHUP], wake)
+    }
+
+    /// The same as [`Stop::on_signals`].
+    ///
+    /// # Errors
+    /// [`Error::Signals`]
+    #[cfg(not(unix))]
+    pub fn on_signals_of_terminal(wake: impl Fn() + Send + 'static) -> Result<Self> {
+        Self::on_signals(wake)
+    }
+
+    #[cfg(unix)]
+    fn on(signals: &[i32], wake: impl Fn() + Send + 'static) -> Result<Self> {
+        let mut signals = signal_hook::iterator::Signals::new(signals)
             .map_err(|cause| Error::Signals { cause })?;
         let stop = Self::default();
         let came = stop.came.clone();
         thread::spawn(move || {
-            for _ in signals.forever() {
-                // Pairs with the Acquire in `came`.
-                came.store(true, Ordering::Release);
+            for signal in signals.forever() {
+                // Pairs with the Acquire in `signal`.
+                if came.swap(signal, Ordering::AcqRel) != 0 {
+                    // Does not return for signals that end a process; for others nothing is lost.
+                    drop(signal_hook::low_level::emulate_default_handler(signal));
+                }
                 wake();
             }
         });
         Ok(stop)
     }
 
-    /// From now on the two signals are caught; `wake` runs after the first, on a thread of its own.
-    ///
-    /// # Errors
-    /// [`Error::Signals`]
     #[cfg(not(unix))]
-    pub fn on_signals(wake: impl Fn() + Send + 'static) -> Result<Self> {
+    fn on(signals: &[i32], wake: impl Fn() + Send + 'static) -> Result<Self> {
+        use std::sync::atomic::AtomicBool;
         let stop = Self::default();
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, stop.came.clone())
+        let mut flags = Vec::new();
+        for &signal in signals {
+            let flag = Arc::new(AtomicBool::new(false));
+            // Registered first, it runs first: the flag of an earlier signal ends the process.
+            signal_hook::flag::register_conditional_default(signal, flag.clone())
+                .and_then(|_| signal_hook::flag::register(signal, flag.clone()))
                 .map_err(|cause| Error::Signals { cause })?;
+            flags.push((signal, flag));
         }
-        // Nothing to wait on here but the flag.
-        let flag = stop.clone();
+        let came = stop.came.clone();
+        // Nothing to wait on here but the flags.
         thread::spawn(move || {
-            while !flag.came() {
+            loop {
+                for (signal, flag) in &flags {
+                    if flag.load(Ordering::Acquire) {
+                        came.store(*signal, Ordering::Release);
+                        return wake();
+                    }
+                }
                 thread::sleep(std::time::Duration::from_millis(50));
             }
-            wake();
         });
         Ok(stop)
     }
 
     /// Whether one came.
     pub fn came(&self) -> bool {
-        // Pairs with the Release of the thread that waits for signals.
-        self.came.load(Ordering::Acquire)
+        self.signal().is_some()
+    }
+
+    /// Which one came.
+    pub fn signal(&self) -> Option<i32> {
+        // Pairs with the swap of the thread that waits for signals.
+        let signal = self.came.load(Ordering::Acquire);
+        (signal != 0).then_some(signal)
     }
 
     /// Refuses to go on once one came.
@@ -66,6 +110,15 @@ impl Stop {
     /// # Errors
     /// [`Error::Interrupted`]
     pub fn check(&self) -> Result<()> {
-        if self.came() { Err(Error::Interrupted) } else { Ok(()) }
+        match self.signal() {
+            Some(signal) => Err(Error::Interrupted { signal }),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets a SIGINT: it cancelled what was in hand, and that is over. Others stay.
+    pub fn forget_interrupt(&self) {
+        // Whether there was one does not matter.
+        let _ = self.came.compare_exchange(SIGINT, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 }

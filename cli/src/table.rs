@@ -1,5 +1,6 @@
 //! Tables for people: aligned columns under a thin line, wrapped to the width of the screen.
 
+use crate::width;
 use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, Row, Table, TableStyle, Width};
 use std::io::{self, IsTerminal};
 
@@ -20,12 +21,15 @@ impl Screen {
         Self { width }
     }
 
+    /// Standard error, likewise.
+    pub fn stderr() -> Self {
+        let width = if io::stderr().is_terminal() { Table::new().width() } else { None };
+        Self { width }
+    }
+
     /// The beginning of a long text; files take all of it.
-    pub fn cut(self, text: String, chars_max: usize) -> String {
-        if self.width.is_none() || text.chars().count() <= chars_max {
-            return text;
-        }
-        text.chars().take(chars_max - 1).chain(['…']).collect()
+    pub fn cut(self, text: String, columns_max: usize) -> String {
+        if self.width.is_none() { text } else { width::cut(&text, columns_max, '…') }
     }
 
     /// A table of `rows` under `header`, each cell of one or more lines. What takes more than
@@ -64,6 +68,22 @@ fn keep_whole(table: &mut Table, width_max: u16) {
         let width = (content + column.padding_width()).min(width_max);
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     }
+}
+
+/// Whether standard output is a terminal that wants colours.
+pub fn is_coloured() -> bool {
+    io::stdout().is_terminal() && wants_colours()
+}
+
+/// Whether standard error is.
+pub fn is_coloured_error() -> bool {
+    io::stderr().is_terminal() && wants_colours()
+}
+
+/// As <https://no-color.org> has it.
+fn wants_colours() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Text without what a terminal would obey.

@@ -6,22 +6,37 @@ use super::request::{
     ChangesFrom, ChangesOf, DiffOf, Op, Point, Request, SavepointOf, ScanOf, Target, Write,
 };
 use crate::error::{Error, Result};
+use crate::stop::Stop;
 use crate::write::{apply, partition_to_read, partition_to_write};
-use llmdb::{At, Cursor, Db, Fact, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
+use llmdb::{At, Change, Cursor, Db, Fact, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
 use serde_json::Value as Json;
 use std::collections::HashMap;
+
+/// Changes fetched at a time.
+const PAGE: usize = 1000;
 
 /// A database and the transactions that are open on it, which it rolls back when it goes.
 #[derive(Debug)]
 pub struct Session<'db> {
     db: &'db Db,
     open: HashMap<String, Open<'db>>,
+    stop: Stop,
 }
 
 impl<'db> Session<'db> {
     /// Without open transactions.
     pub fn new(db: &'db Db) -> Self {
-        Self { db, open: HashMap::new() }
+        Self { db, open: HashMap::new(), stop: Stop::default() }
+    }
+
+    /// Long answers end with [`Error::Interrupted`] once a signal comes.
+    pub fn stopped_by(self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self }
+    }
+
+    /// Whether the transaction without a name is open.
+    pub fn is_open(&self) -> bool {
+        self.open.contains_key("")
     }
 
     /// Does what a request asks for.
@@ -156,7 +171,7 @@ impl<'db> Session<'db> {
     }
 
     fn scan(&mut self, txn: Option<String>, scan: ScanOf) -> Result<Answer> {
-        let db = self.db;
+        let (db, stop) = (self.db, self.stop.clone());
         let open = self.transaction(txn)?;
         let ScanOf { range, at, after, limit } = scan;
         let partition = partition_to_read(db, &range.partition)?;
@@ -175,8 +190,12 @@ impl<'db> Session<'db> {
         };
         let behind = |key: &[u8]| after.as_ref().is_none_or(|after| key > after.as_slice());
         let rows = rows.filter(|row| row.as_ref().map_or(true, |row| behind(&row.key)));
-        let rows = rows.take(limit.unwrap_or(usize::MAX)).collect::<llmdb::Result<Vec<_>>>()?;
-        Ok(Answer::Rows(rows, range.form))
+        let mut found = Vec::new();
+        for row in rows.take(limit.unwrap_or(usize::MAX)) {
+            stop.check()?;
+            found.push(row?);
+        }
+        Ok(Answer::Rows(found, range.form))
     }
 
     fn history(&self, target: Target) -> Result<Answer> {
@@ -187,21 +206,23 @@ impl<'db> Session<'db> {
         let ChangesOf { from, to, partition, limit } = changes;
         let partition = partition.map(|name| partition_to_read(self.db, &name)).transpose()?;
         let read = self.db.read();
+        // In pages, so that a signal is noticed between them.
+        let ask = |wanted: Option<usize>| Some(wanted.map_or(PAGE, |wanted| wanted.min(PAGE)));
         let mut page = match from {
-            ChangesFrom::Tx(from) => read.changes(from, to, limit)?,
-            ChangesFrom::Next(next) => read.changes_after(cursor(&next)?, to, limit)?,
+            ChangesFrom::Tx(from) => read.changes(from, to, ask(limit))?,
+            ChangesFrom::Next(next) => read.changes_after(cursor(&next)?, to, ask(limit))?,
         };
-        let Some(partition) = partition else {
-            return Ok(Answer::Changes(page.changes, page.next));
-        };
-        let mut changes = Vec::new();
+        let mut found: Vec<Change> = Vec::new();
         loop {
-            // Of the others as many as are still wanted are fetched at a time.
-            changes.extend(page.changes.into_iter().filter(|c| c.partition == partition));
-            let wanted = limit.map(|limit| limit - changes.len());
+            self.stop.check()?;
+            let wanted = |change: &Change| partition.is_none_or(|id| id == change.partition);
+            found.extend(page.changes.into_iter().filter(wanted));
+            let wanted = limit.map(|limit| limit - found.len());
             match page.next {
-                Some(next) if wanted != Some(0) => page = read.changes_after(next, to, wanted)?,
-                next => return Ok(Answer::Changes(changes, next)),
+                Some(next) if wanted != Some(0) => {
+                    page = read.changes_after(next, to, ask(wanted))?;
+                }
+                next => return Ok(Answer::Changes(found, next)),
             }
         }
     }

@@ -10,6 +10,7 @@ mod errors;
 mod examples;
 mod git;
 mod ndjson;
+mod prompt;
 mod protocol;
 #[cfg(unix)]
 mod resume;

@@ -1,0 +1,142 @@
+use super::*;
+use llmdb::PartitionId;
+use serde_json::json;
+
+fn defaults() -> Defaults {
+    let partition = Partition::default();
+    Defaults { partition, at: Point::default(), limit: None, now: ValidTime(1_000_000) }
+}
+
+fn op(line: &str) -> Op {
+    match parse(line, &defaults()) {
+        Ok(Line::Op(op)) => op,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn write(line: &str) -> Write {
+    match op(line) {
+        Op::Write(write) => write,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn error(line: &str) -> String {
+    parse(line, &defaults()).unwrap_err().show(line, 80)
+}
+
+fn put(line: &str) -> Json {
+    match write(line).what {
+        What::Value(value) => value.to_json(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn examples_of_the_help_are_lines() {
+    for command in commands::COMMANDS {
+        assert!(!command.examples.is_empty(), "{}", command.name);
+        for example in command.examples {
+            let line = parse(example, &defaults());
+            assert!(matches!(line, Ok(Line::Op(_) | Line::Note(_))), "{example}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn values_are_json_or_text() {
+    assert_eq!(put("put k 12"), json!(12));
+    assert_eq!(put("put k '12'"), json!("12"));
+    assert_eq!(put("put k \"12\""), json!("12"));
+    assert_eq!(put("put k null"), json!(null));
+    assert_eq!(put("put k plain"), json!("plain"));
+    assert_eq!(put("put k {\"a\": [1,\n2]}"), json!({"a": [1, 2]}));
+    assert_eq!(put("put k from from 5"), json!("from"));
+}
+
+#[test]
+fn keys_are_text_quoted_or_base64() {
+    assert_eq!(write("put 'a b' 1").target.key, b"a b");
+    assert_eq!(write("put \"a\\u0000\" 1").target.key, b"a\0");
+    assert_eq!(write("put b64:/wA= 1").target.key, [0xff, 0]);
+    assert_eq!(write("put 'b64:/wA=' 1").target.key, b"b64:/wA=");
+    assert!(error("put b64:? 1").contains("no base64"));
+    assert!(error("put '' 1").contains("not empty"));
+}
+
+#[test]
+fn clauses_come_in_any_order() {
+    let a = write("put k v note {\"by\":1} to 9 from 5 in memory");
+    assert_eq!((a.valid_from, a.valid_to), (Some(ValidTime(5)), Some(ValidTime(9))));
+    assert_eq!(a.note, Some(json!({"by": 1})));
+    assert_eq!(a.target.partition, Partition::Name("memory".to_owned()));
+    assert_eq!(write("put k v in 7").target.partition, Partition::Id(PartitionId(7)));
+    assert_eq!(write("put k v from now").valid_from, None);
+    assert_eq!(write("put k v to inf").valid_to, Some(ValidTime::INFINITY));
+    let Op::Scan(scan) = op("scan at 5 limit 3") else { panic!() };
+    assert_eq!((scan.range.bytes.as_slice(), scan.limit), (&b""[..], Some(3)));
+    let Op::Scan(scan) = op("scan 'at'") else { panic!() };
+    assert_eq!(scan.range.bytes, b"at");
+}
+
+#[test]
+fn times_are_absolute_or_relative() {
+    let from = |text: &str| write(&format!("put k v from {text}")).valid_from;
+    assert_eq!(from("-7"), Some(ValidTime(-7)));
+    assert_eq!(from("1970-01-01T00:00:01Z"), Some(ValidTime(1_000_000)));
+    assert_eq!(from("now-1s"), Some(ValidTime(0)));
+    assert_eq!(from("now+2ms"), Some(ValidTime(1_002_000)));
+    for bad in ["soon", "now-", "now-1", "now-1x", "now*1s", "2024-13-01", "now-99999999999w"] {
+        assert!(error(&format!("put k v from {bad}")).contains("^^"), "{bad}");
+    }
+    let Op::Diff(diff) = op("diff p 5/6 /7") else { panic!() };
+    assert_eq!(diff.a, Point { valid: Some(ValidTime(5)), tx: Some(TxTime(6)) });
+    assert_eq!(diff.b, Point { valid: None, tx: Some(TxTime(7)) });
+}
+
+#[test]
+fn reads_stand_where_was_set_unless_they_say_so() {
+    let at = Point { valid: Some(ValidTime(5)), tx: Some(TxTime(6)) };
+    let set = Defaults { at, limit: Some(9), ..defaults() };
+    let get = |line: &str| match parse(line, &set) {
+        Ok(Line::Op(Op::Get(_, at))) => at,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(get("get k"), at);
+    assert_eq!(get("get k at now"), Point { valid: None, ..at });
+    assert_eq!(get("get k tx 1"), Point { tx: Some(TxTime(1)), ..at });
+    let Ok(Line::Op(Op::Scan(scan))) = parse("scan p", &set) else { panic!() };
+    assert_eq!((scan.at, scan.limit), (at, Some(9)));
+}
+
+#[test]
+fn errors_show_the_place_and_what_was_meant() {
+    assert_eq!(
+        error("gte user:1"),
+        "error: there is no command `gte`\n  gte user:1\n  ^^^\ndid you mean `get`?\n"
+    );
+    let text = error("put user:1");
+    assert!(text.contains("`put` needs a VALUE"), "{text}");
+    assert!(text.contains("  put user:1\n            ^\nusage: put KEY VALUE"), "{text}");
+    assert!(error("put k hello world").contains("between quotes"), "{}", error("put k a b"));
+    assert!(error("put k v form 5").contains("did you mean `from`?"));
+    assert!(error("put k v from").contains("`from` needs a V"));
+    assert!(error("put k v from 1 from 2").contains("there twice"));
+    assert!(error("put k v to now").contains("holds at no time"));
+    assert!(error("rollback now").contains("does not belong here"));
+    assert!(error("begin snap").contains("did you mean `snapshot`?"));
+    assert!(error("scan p limit 0").contains("number from 1"));
+    assert!(error(".mode a b").contains("nothing more belongs here"));
+    assert!(error(".read").contains("`.read` needs a FILE"));
+    let text = error("put k {\"a\": tru}");
+    assert!(text.contains("no JSON") && text.contains("                ^"), "{text}");
+}
+
+#[test]
+fn remarks_and_requests_are_told_apart() {
+    for line in ["", "  ", "# x 'y", "-- x"] {
+        assert!(matches!(parse(line, &defaults()), Ok(Line::Empty)), "{line}");
+    }
+    assert!(matches!(parse(" {\"op\":\"stats\"}", &defaults()), Ok(Line::Protocol)));
+    assert!(parse("{\"op\":", &defaults()).unwrap_err().is_unfinished());
+}
