@@ -158,11 +158,10 @@ pub fn labels(micros: &[i64]) -> Vec<String> {
         return micros.iter().map(i64::to_string).collect();
     }
     let whole: Vec<String> = micros.iter().map(|&at| ValidTime(at).to_string()).collect();
-    // Up to the day, the minute, the second, the millisecond.
-    for upto in [0, 6, 9, 13] {
-        let short: Vec<String> = whole.iter().map(|text| shorten(text, upto)).collect();
-        if short.windows(2).all(|pair| pair[0] != pair[1]) {
-            return short;
+    // Up to the day, the minute, the second, the millisecond, where that tells all apart.
+    for (unit, upto) in [(86_400_000_000, 0), (60_000_000, 6), (1_000_000, 9), (1_000, 13)] {
+        if micros.windows(2).all(|pair| pair[0].div_euclid(unit) != pair[1].div_euclid(unit)) {
+            return whole.iter().map(|text| shorten(text, upto)).collect();
         }
     }
     whole

@@ -16,8 +16,12 @@ pub enum Word {
     Tx,
     /// A point of valid time.
     Valid,
+    /// A length of time.
+    Length,
     /// How a transaction is isolated.
     Isolation,
+    /// A name of the user's choice.
+    Name,
     /// A note.
     Note,
     /// A partition.
@@ -88,6 +92,8 @@ const PREFIX: Place = place(Word::Prefix, "[PREFIX]");
 
 const FROM: Clause = Clause { name: "from", word: Word::Valid, value: "V" };
 const TO: Clause = Clause { name: "to", word: Word::Valid, value: "V" };
+const FOR: Clause = Clause { name: "for", word: Word::Length, value: "LENGTH" };
+const TO_NAME: Clause = Clause { name: "to", word: Word::Name, value: "NAME" };
 const AT: Clause = Clause { name: "at", word: Word::Valid, value: "V" };
 const TX: Clause = Clause { name: "tx", word: Word::Tx, value: "T" };
 const NOTE: Clause = Clause { name: "note", word: Word::Note, value: "NOTE" };
@@ -108,11 +114,12 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "put",
         places: &[KEY, VALUE],
-        clauses: &[FROM, TO, NOTE, IN],
+        clauses: &[FROM, TO, FOR, NOTE, IN],
         about: "Give a key a value, up to the next time known for it.",
         examples: &[
             "put user:1 {\"plan\": \"pro\"} from 2024-06-01",
             "put user:1 'on leave' from 2024-08-01 to 2024-09-01 note 'said HR'",
+            "put lock:1 ada for 1h30m",
         ],
     },
     Command {
@@ -185,9 +192,23 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "rollback",
         places: &[],
+        clauses: &[TO_NAME],
+        about: "Forget what it wrote, or what it wrote since a savepoint.",
+        examples: &["rollback", "rollback to before"],
+    },
+    Command {
+        name: "savepoint",
+        places: &[place(Word::Name, "NAME")],
         clauses: &[],
-        about: "Forget what it wrote.",
-        examples: &["rollback"],
+        about: "A point of the open transaction to come back to.",
+        examples: &["savepoint before"],
+    },
+    Command {
+        name: "release",
+        places: &[place(Word::Name, "NAME")],
+        clauses: &[],
+        about: "Give a savepoint up, and keep what was written since.",
+        examples: &["release before"],
     },
     Command {
         name: "note",
@@ -361,6 +382,7 @@ mod tests {
         assert_eq!(at("scan at "), Some(At::Clause(AT)));
         assert_eq!(at("scan a"), Some(At::Place(PREFIX)));
         assert_eq!(at("rollback x"), Some(At::ClauseName));
+        assert_eq!(at("stats x"), Some(At::ClauseName));
         assert_eq!(find("get").unwrap().usage(), "get KEY [at V] [tx T] [in PARTITION]");
     }
 }

@@ -86,7 +86,9 @@ impl Complete {
             Word::Valid | Word::Tx | Word::Point => list(&["now", "inf"]),
             Word::Topic => list(&help::topics()),
             Word::File => files(last),
-            Word::Value | Word::Note | Word::Count | Word::Cursor => Vec::new(),
+            Word::Value | Word::Length | Word::Name | Word::Note | Word::Count | Word::Cursor => {
+                Vec::new()
+            }
         }
     }
 

@@ -6,7 +6,8 @@
 //!         | "#" ... | "--" ...                      a remark
 //! key     = bare | "quoted" | 'quoted' | b64:BASE64
 //! value   = JSON | a bare word, a string unless it is JSON | 'quoted', a string
-//! time    = now | now±N(us|ms|s|m|h|d|w) | 2024-03-01 | RFC 3339 | microseconds | inf
+//! time    = now | now+LENGTH | now-LENGTH | 2024-03-01 | RFC 3339 | microseconds | inf
+//! length  = (N (us|ms|s|m|h|d|w))+
 //! ```
 
 use super::commands::{self, Command, Word};
@@ -15,8 +16,10 @@ use super::token::{Kind, Token, tokens};
 use crate::commands::partition;
 use crate::exec::fields::{KeyForm, Time};
 use crate::exec::request::{
-    ChangesFrom, ChangesOf, DiffOf, Op, Partition, Point, Prefix, ScanOf, Target, What, Write,
+    ChangesFrom, ChangesOf, DiffOf, Op, Partition, Point, Prefix, SavepointOf, ScanOf, Target,
+    What, Write,
 };
+use crate::ttl;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use llmdb::{Isolation, TxTime, ValidTime};
@@ -176,7 +179,12 @@ impl<'t> Call<'t> {
             "changes" => Op::Changes(self.changes(defaults)?),
             "begin" => Op::Begin(self.isolation()?),
             "commit" => Op::Commit(self.note()?),
-            "rollback" => Op::Rollback,
+            "savepoint" => Op::Savepoint(SavepointOf::Make, self.name()),
+            "release" => Op::Savepoint(SavepointOf::Release, self.name()),
+            "rollback" => match self.clauses.get("to") {
+                Some(name) => Op::Savepoint(SavepointOf::RollBackTo, name.text.clone()),
+                None => Op::Rollback,
+            },
             "note" => return Ok(Line::Note(value(self.places[0])?)),
             "checkpoint" => Op::Checkpoint,
             "verify" => Op::Verify,
@@ -224,8 +232,23 @@ impl<'t> Call<'t> {
             what,
             valid_from,
             valid_to: valid_to.flatten(),
+            ttl: self.length(valid_from.is_some() || valid_to.is_some())?,
             note: self.note()?,
         })
+    }
+
+    /// For how long a value holds, from now.
+    fn length(&self, is_bounded: bool) -> Result<Option<i64>, Syntax> {
+        let Some(token) = self.clauses.get("for") else { return Ok(None) };
+        if is_bounded {
+            let message = "`for` counts from now: it goes with neither `from` nor `to`";
+            return Err(Syntax::new(token.span.clone(), message));
+        }
+        ttl::parse(&token.text).map(Some).map_err(|text| Syntax::new(token.span.clone(), text))
+    }
+
+    fn name(&self) -> String {
+        self.places.first().map(|token| token.text.clone()).unwrap_or_default()
     }
 
     fn note(&self) -> Result<Option<Json>, Syntax> {
@@ -373,26 +396,15 @@ fn time_at<T: Time>(text: &str, start: usize, now: ValidTime) -> Result<Option<T
     T::from_text(text).map(Some).map_err(|cause| Syntax::new(span, cause.to_string()).help(help))
 }
 
-/// `+1d`, `-30m`.
+/// `+1d`, `-1h30m`.
 fn step_micros(step: &str) -> Option<i64> {
-    let digits = step.get(1..)?;
-    let unit_at = digits.find(|c: char| !c.is_ascii_digit())?;
-    let unit: i64 = match &digits[unit_at..] {
-        "us" => 1,
-        "ms" => 1_000,
-        "s" => 1_000_000,
-        "m" => 60_000_000,
-        "h" => 3_600_000_000,
-        "d" => 86_400_000_000,
-        "w" => 604_800_000_000,
-        _ => return None,
-    };
-    let micros = digits[..unit_at].parse::<i64>().ok()?.checked_mul(unit)?;
-    match step.as_bytes()[0] {
-        b'+' => Some(micros),
-        b'-' => Some(-micros),
-        _ => None,
+    let length = step.strip_prefix(['+', '-'])?;
+    // A number alone would look like a part of the date.
+    if !length.starts_with(|c: char| c.is_ascii_digit()) || length.parse::<i64>().is_ok() {
+        return None;
     }
+    let micros = ttl::parse(length).ok()?;
+    Some(if step.starts_with('-') { -micros } else { micros })
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ const SUBJECTS: [(&str, &str); 5] = [
     (
         "times",
         "V is valid time: when something is true. T is transaction time: when it was known. Both \
-         are 2024-03-01 (midnight UTC), 2024-03-01T12:00:00Z, now, now-7d, now+90m (us ms s m h d \
-         w), microseconds since 1970, or inf. A point of both is V, V/T or /T. `from` is part of \
+         are 2024-03-01 (midnight UTC), 2024-03-01T12:00:00Z, now, now-7d, now+1h30m (us ms s m h \
+         d w), microseconds since 1970, or inf. A point of both is V, V/T or /T. `from` is part of \
          a stretch, `to` is not.",
     ),
     (

@@ -117,6 +117,18 @@ fn a_transaction_is_all_or_nothing_and_takes_the_note() {
 }
 
 #[test]
+fn a_savepoint_takes_back_a_part() {
+    let (_dir, db) = place();
+    let told = told(
+        &db,
+        "begin\nput a 1\nsavepoint here\nput b 2\nrollback to here\nput c 3\nrelease here\n\
+         commit\n.mode csv\nscan\n",
+    );
+    let keys: Vec<&str> = told.lines().skip(2).map(|row| row.split_once(',').unwrap().0).collect();
+    assert_eq!(keys, ["a", "c"]);
+}
+
+#[test]
 fn partitions_and_strange_keys_are_typed_and_shown() {
     let (_dir, db) = place();
     let told = told(

@@ -86,12 +86,26 @@ fn times_are_absolute_or_relative() {
     assert_eq!(from("1970-01-01T00:00:01Z"), Some(ValidTime(1_000_000)));
     assert_eq!(from("now-1s"), Some(ValidTime(0)));
     assert_eq!(from("now+2ms"), Some(ValidTime(1_002_000)));
+    assert_eq!(write("put k v for 1h30m").ttl, Some(5_400_000_000));
+    assert!(error("put k v for 5 from 1").contains("neither"));
+    assert!(error("put k v for soon").contains("no length of time"));
     for bad in ["soon", "now-", "now-1", "now-1x", "now*1s", "2024-13-01", "now-99999999999w"] {
         assert!(error(&format!("put k v from {bad}")).contains("^^"), "{bad}");
     }
     let Op::Diff(diff) = op("diff p 5/6 /7") else { panic!() };
     assert_eq!(diff.a, Point { valid: Some(ValidTime(5)), tx: Some(TxTime(6)) });
     assert_eq!(diff.b, Point { valid: None, tx: Some(TxTime(7)) });
+}
+
+#[test]
+fn savepoints_have_names() {
+    use SavepointOf::{Make, Release, RollBackTo};
+    for (line, of) in [("savepoint a", Make), ("release a", Release), ("rollback to a", RollBackTo)]
+    {
+        assert!(matches!(op(line), Op::Savepoint(o, name) if o == of && name == "a"), "{line}");
+    }
+    assert!(matches!(op("rollback"), Op::Rollback));
+    assert!(error("savepoint").contains("needs a NAME"));
 }
 
 #[test]
