@@ -6,6 +6,7 @@ mod keys;
 mod open;
 mod output;
 mod read;
+mod retention;
 mod shell;
 mod tour;
 mod transfer;
@@ -17,6 +18,7 @@ pub use keys::{At, Keys};
 pub use open::{DurabilityArg, Open};
 pub use output::Output;
 pub use read::{Changes, Diff, Get, History, Scan, Timeline};
+pub use retention::{Checkpoint, Retention};
 pub use shell::Shell;
 pub use tour::Tour;
 pub use transfer::{Export, Import, ImportGit, ImportNdjson};
@@ -82,6 +84,12 @@ pub enum Command {
     Verify(Admin),
     /// Sizes and counts
     Stats(Admin),
+    /// Names that pin what was known at a time: `--tx @NAME` asks at them
+    #[command(subcommand)]
+    Checkpoint(Checkpoint),
+    /// How much of its past a partition keeps
+    #[command(subcommand, after_help = retention::EXAMPLES)]
+    Retention(Retention),
     /// Bring facts in
     #[command(subcommand)]
     Import(Import),

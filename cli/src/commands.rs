@@ -8,7 +8,9 @@ use crate::exec::request::{
     ChangesFrom, ChangesOf, DiffOf, Op, Partition, Point, Prefix, Request, ScanOf, Target, What,
     Write,
 };
+use crate::exec::retention::policy;
 use crate::exec::session::Session;
+use crate::exec::tx::Tx;
 use crate::exec::{self, fields::BadRequest};
 use crate::render::{Rendered, render};
 use crate::table::Screen;
@@ -68,6 +70,8 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         Command::History(args) => (&args.open, args.output, history_request(args)?),
         Command::Diff(args) => (&args.open, args.output, diff_request(args)?),
         Command::Changes(args) => (&args.open, args.output, changes_request(args)?),
+        Command::Checkpoint(command) => return checkpoint_question(command).map(Some),
+        Command::Retention(command) => return retention_question(command).map(Some),
         Command::Verify(args) => (&args.open, args.output, Op::Verify),
         Command::Stats(args) => (&args.open, args.output, Op::Stats),
         Command::Shell(_)
@@ -77,6 +81,36 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         | Command::Tour(_) => return Ok(None),
     };
     Ok(Some(Question { open, output, op }))
+}
+
+fn checkpoint_question(command: &args::Checkpoint) -> Result<Question<'_>> {
+    let (open, output, op) = match command {
+        args::Checkpoint::Name(args) => {
+            (&args.open, args.output, Op::NameCheckpoint(args.name.clone(), args.tx.clone()))
+        }
+        args::Checkpoint::List(args) => (&args.open, args.output, Op::Checkpoints),
+        args::Checkpoint::Drop(args) => {
+            (&args.open, args.output, Op::DropCheckpoint(args.name.clone()))
+        }
+    };
+    Ok(Question { open, output, op })
+}
+
+fn retention_question(command: &args::Retention) -> Result<Question<'_>> {
+    let (open, output, op) = match command {
+        args::Retention::Show(args) => {
+            (&args.open, args.output, Op::Retention(partition(&args.partition)))
+        }
+        args::Retention::Set(args) => {
+            let policy = policy(args.all.map(|span| span.0), args.last_of.iter().copied());
+            let op = Op::SetRetention(partition(&args.partition), Box::new(policy));
+            (&args.open, args.output, op)
+        }
+        args::Retention::Run(args) => {
+            (&args.open, args.output, Op::Retire(args.partition.as_deref().map(partition)))
+        }
+    };
+    Ok(Question { open, output, op })
 }
 
 fn run_question(command: &Command) -> Result<ExitCode> {
@@ -142,7 +176,7 @@ pub fn print(text: &[u8]) -> Result<()> {
 }
 
 fn get_request(args: &args::Get) -> Result<Op> {
-    Ok(Op::Get(target(&args.key, &args.keys)?, point(args.at)))
+    Ok(Op::Get(target(&args.key, &args.keys)?, point(&args.at)))
 }
 
 fn put_request(args: &args::Put) -> Result<Op> {
@@ -183,11 +217,11 @@ fn delete_request(args: &args::Delete) -> Result<Op> {
 fn scan_request(args: &args::Scan) -> Result<Op> {
     let after = args.after.as_ref().map(|after| bytes(after, &args.keys)).transpose()?;
     let range = prefix(&args.prefix, &args.keys)?;
-    Ok(Op::Scan(ScanOf { range, at: point(args.at), after, limit: args.limit }))
+    Ok(Op::Scan(ScanOf { range, at: point(&args.at), after, limit: args.limit }))
 }
 
 fn timeline_request(args: &args::Timeline) -> Result<Op> {
-    Ok(Op::Timeline(target(&args.key, &args.keys)?, args.tx))
+    Ok(Op::Timeline(target(&args.key, &args.keys)?, args.tx.clone()))
 }
 
 fn history_request(args: &args::History) -> Result<Op> {
@@ -195,18 +229,18 @@ fn history_request(args: &args::History) -> Result<Op> {
 }
 
 fn diff_request(args: &args::Diff) -> Result<Op> {
-    let a = Point { valid: args.a_valid, tx: args.a_tx };
-    let b = Point { valid: args.b_valid, tx: args.b_tx };
+    let a = Point { valid: args.a_valid, tx: args.a_tx.clone() };
+    let b = Point { valid: args.b_valid, tx: args.b_tx.clone() };
     Ok(Op::Diff(DiffOf { range: prefix(&args.prefix, &args.keys)?, a, b }))
 }
 
 fn changes_request(args: &args::Changes) -> Result<Op> {
-    let from = match (&args.next, args.tx_from) {
+    let from = match (&args.next, &args.tx_from) {
         (Some(next), _) => ChangesFrom::Next(next.clone()),
-        (None, from) => ChangesFrom::Tx(from.unwrap_or(TxTime::MIN)),
+        (None, from) => ChangesFrom::Tx(from.clone().unwrap_or(Tx::At(TxTime::MIN))),
     };
     let partition = args.partition.as_deref().map(partition);
-    Ok(Op::Changes(ChangesOf { from, to: args.tx_to, partition, limit: args.limit }))
+    Ok(Op::Changes(ChangesOf { from, to: args.tx_to.clone(), partition, limit: args.limit }))
 }
 
 fn target(key: &str, keys: &Keys) -> Result<Target> {
@@ -234,8 +268,8 @@ pub fn partition(text: &str) -> Partition {
     }
 }
 
-fn point(at: args::At) -> Point {
-    Point { valid: at.valid, tx: at.tx }
+fn point(at: &args::At) -> Point {
+    Point { valid: at.valid, tx: at.tx.clone() }
 }
 
 fn json_or_text(text: String) -> Json {

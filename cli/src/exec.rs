@@ -14,7 +14,9 @@ pub mod fields;
 pub mod lines;
 pub mod open;
 pub mod request;
+pub mod retention;
 pub mod session;
+pub mod tx;
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;

@@ -11,7 +11,7 @@ use crate::exec::fields::KeyForm;
 use crate::write::partition_to_read;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use llmdb::{Change, ChangeKind, Fact, Key, PartitionId, ReadTx, TxTime, Value};
+use llmdb::{Change, ChangeKind, Fact, Key, PartitionId, ReadTx, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +83,7 @@ pub fn run(args: &args::Export) -> Result<ExitCode> {
 
 impl<W: Write> Exporter<'_, W> {
     fn history(&mut self) -> Result<()> {
-        let mut page = self.read.changes(TxTime::MIN, None, Some(CHANGES))?;
+        let mut page = self.read.changes_left(None, Some(CHANGES))?;
         loop {
             for change in page.changes {
                 if self.wants(change.partition) {
@@ -91,7 +91,7 @@ impl<W: Write> Exporter<'_, W> {
                 }
             }
             match page.next {
-                Some(next) => page = self.read.changes_after(next, None, Some(CHANGES))?,
+                Some(next) => page = self.read.changes_left(Some(next), Some(CHANGES))?,
                 None => return Ok(()),
             }
         }
@@ -137,16 +137,8 @@ impl<W: Write> Exporter<'_, W> {
 
     /// The keys that were ever written.
     fn keys(&self) -> Result<BTreeSet<(PartitionId, Vec<u8>)>> {
-        let mut keys = BTreeSet::new();
-        let mut page = self.read.changes(TxTime::MIN, None, Some(CHANGES))?;
-        loop {
-            let wanted = page.changes.into_iter().filter(|change| self.wants(change.partition));
-            keys.extend(wanted.map(|change| (change.partition, change.key)));
-            match page.next {
-                Some(next) => page = self.read.changes_after(next, None, Some(CHANGES))?,
-                None => return Ok(keys),
-            }
-        }
+        let keys = self.read.keys()?.into_iter();
+        Ok(keys.filter(|(partition, _)| self.wants(*partition)).collect())
     }
 
     fn wants(&self, partition: PartitionId) -> bool {

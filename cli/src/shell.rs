@@ -141,7 +141,7 @@ impl<'db> Shell<'db> {
     fn defaults(&self) -> Defaults {
         Defaults {
             partition: self.settings.partition.clone(),
-            at: self.settings.at,
+            at: self.settings.at.clone(),
             // One more is asked for, to know whether there is more.
             limit: self.settings.limit.map(|limit| limit.saturating_add(1)),
             now: self.db.read().now().valid,

@@ -3,7 +3,8 @@
 use crate::exec::answer::{Answer, cursor_text, json_of};
 use crate::table::{Screen, printable, printable_key};
 use llmdb::{
-    Change, DiffRow, Fact, FeedInfo, Rectangle, Row, Stats, TxTime, ValidTime, Value, VerifyReport,
+    Change, DiffRow, Fact, FeedInfo, NamedCheckpoint, Rectangle, RetireReport, Row, Stats, TxTime,
+    ValidTime, Value, VerifyReport,
 };
 use serde_json::Value as Json;
 use std::fmt::Write;
@@ -48,6 +49,15 @@ pub fn show(answer: Answer, screen: Screen) -> String {
             screen.table(LINES_SHORT, ["feed", "acknowledged"], feeds.into_iter().map(row))
         }
         Answer::Diff(rows, _) => show_diff(rows, screen),
+        Answer::Checkpoints(checkpoints) => {
+            let row = |named: NamedCheckpoint| [tx_time(named.tx), named.name];
+            screen.table(LINES_SHORT, ["known", "name"], checkpoints.into_iter().map(row))
+        }
+        Answer::Retention(policy, kept) => crate::exec::retention::show(&policy, &kept),
+        Answer::Retired(report) => {
+            let RetireReport { partitions, removed, .. } = report;
+            format!("{removed} entries given up; {partitions} partitions know less than before\n")
+        }
         Answer::Stats(stats) => show_stats(&stats, screen),
         Answer::Verified(report) => show_verified(&report),
     }

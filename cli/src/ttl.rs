@@ -38,6 +38,13 @@ pub fn parse(text: &str) -> Result<i64, String> {
     Ok(sum)
 }
 
+/// So many microseconds, in the largest unit that needs no fraction.
+pub fn text(us: u64) -> String {
+    let fits = |(_, unit): &&(&str, i64)| us >= *unit as u64 && us.is_multiple_of(*unit as u64);
+    let (name, unit) = UNITS.iter().rev().find(fits).unwrap_or(&UNITS[0]);
+    format!("{}{name}", us / *unit as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) isolation: Isolation,
     /// Partitions by name, as far as they were asked for: a number, once given, stays.
     pub(crate) names: Mutex<BTreeMap<String, PartitionId>>,
+    /// Held by a run of retention.
+    pub(crate) retiring: Mutex<()>,
 }
 
 /// The operations of one transaction on their way into the engine.
@@ -56,7 +58,15 @@ impl Core {
             let i = TreeName::ALL.iter().position(|other| *other == name);
             Ok::<_, Error>(made[i.expect("all of them were made")])
         })?;
-        Ok(Self { engine, trees, clock, durability, isolation, names: Mutex::default() })
+        Ok(Self {
+            engine,
+            trees,
+            clock,
+            durability,
+            isolation,
+            names: Mutex::default(),
+            retiring: Mutex::default(),
+        })
     }
 
     /// The longest key that the trees take.

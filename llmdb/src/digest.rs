@@ -1,6 +1,6 @@
 //! One number for all that is stored.
 
-use crate::{Db, PartitionId, Result, TxTime, ValidTime};
+use crate::{Db, PartitionId, ReadTx, Result, TxTime, ValidTime};
 use llmdb_temporal::{Absences, KeyRange};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -91,6 +91,32 @@ impl Db {
                     fnv.maybe(rectangle.value.as_deref());
                 }
                 last = Some(version.key);
+            }
+        }
+        Ok(fnv.to_string())
+    }
+}
+
+impl ReadTx<'_> {
+    /// A hash of everything that was known after transaction `tx`: of every key along valid time.
+    /// No later write changes it, and no retention that keeps `tx`.
+    ///
+    /// Reads all keys.
+    ///
+    /// # Errors
+    /// [`Error::HistoryRetired`](crate::Error::HistoryRetired) where a partition gave it up;
+    /// damage.
+    pub fn digest_at(&self, tx: TxTime) -> Result<String> {
+        let reader = self.reader();
+        let mut fnv = Fnv::new();
+        for (partition, key) in self.keys()? {
+            self.check_kept(partition, tx)?;
+            for segment in reader.timeline(partition, &key, tx)? {
+                fnv.write(&partition.0.to_le_bytes());
+                fnv.field(&key);
+                fnv.valid(segment.valid_from, segment.valid_to);
+                fnv.tx(segment.tx);
+                fnv.field(&segment.value);
             }
         }
         Ok(fnv.to_string())

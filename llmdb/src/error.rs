@@ -91,6 +91,46 @@ pub enum Error {
     /// Text that is no [`Cursor`](crate::Cursor), or one of a write that is still to come.
     #[error("not a cursor of a feed of changes")]
     BadCursor,
+    /// A policy of retention that says nothing sensible.
+    #[error("{what}")]
+    BadPolicy {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A checkpoint of that name exists; it has to be dropped first.
+    #[error("there is a checkpoint `{name}` already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// No checkpoint has that name.
+    #[error("there is no checkpoint `{name}`")]
+    UnknownCheckpoint {
+        /// The name.
+        name: String,
+    },
+    /// The transaction is still to come: what it will know is not decided.
+    #[error("there is no transaction {tx} yet; the newest is {newest}")]
+    UnknownTransaction {
+        /// What was asked for.
+        tx: TxTime,
+        /// The newest.
+        newest: TxTime,
+    },
+    /// What was believed at `tx` was given up by the partition's [`Retention`](crate::Retention).
+    /// It is never answered with what was believed at another time.
+    #[error("{partition:?} no longer knows what was believed at {tx}{}", nearest(*before, *after))]
+    HistoryRetired {
+        /// The partition.
+        partition: PartitionId,
+        /// The T that was asked for, or where the stretch begins that was.
+        tx: TxTime,
+        /// The last T before it that is answered; not given for stretches.
+        before: Option<TxTime>,
+        /// The first T after it that is answered; for stretches, the first from which on the rest
+        /// is whole.
+        after: Option<TxTime>,
+    },
     /// The database was closed.
     #[error("the database is closed")]
     Closed,
@@ -267,6 +307,16 @@ impl Error {
     /// Whether the same call may succeed if it is simply made again.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Conflict { .. } | Error::Busy { .. })
+    }
+}
+
+fn nearest(before: Option<TxTime>, after: Option<TxTime>) -> String {
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            format!("; the nearest that it knows are {before} and {after}")
+        }
+        (Some(at), None) | (None, Some(at)) => format!("; the nearest that it knows is {at}"),
+        (None, None) => String::new(),
     }
 }
 

@@ -36,6 +36,8 @@
 //! - [`ReadTx`], [`View`], [`Scan`]: asking; `fact`: what comes back, `decode`: from the trees
 //! - [`WriteTx`], `retry`: several writes as one, and [`Db::write`]; `clock`: when they happen
 //! - [`Watch`], [`Feed`]: following what is written, and remembering how far that came
+//! - `checkpoint`, `retention`, `retire`: names for points of transaction time, how much of it is
+//!   kept, giving up the rest
 //! - `partition`, `admin`, `digest`: partitions by name, upkeep, one number for everything
 //! - [`Error`]: what can go wrong, with the table of codes in `error::table`
 //!
@@ -53,11 +55,12 @@
 //! # Not here
 //!
 //! Documents, graphs, vectors, full text, the query language, sandboxed code: each will be a
-//! feature of this crate. Erasing and retention. Access control: that is the server's.
+//! feature of this crate. Erasing. Access control: that is the server's.
 
 #![forbid(unsafe_code)]
 
 mod admin;
+mod checkpoint;
 mod clock;
 mod core;
 mod db;
@@ -73,6 +76,8 @@ mod op;
 mod options;
 mod partition;
 mod read;
+mod retention;
+mod retire;
 mod retry;
 mod scan;
 mod value;
@@ -81,6 +86,7 @@ mod watch;
 mod write;
 
 pub use admin::{Stats, VerifyReport};
+pub use checkpoint::NamedCheckpoint;
 pub use db::{Committed, Db};
 pub use error::{Error, ErrorClass, Result};
 pub use fact::{Change, ChangeKind, Changes, Cursor, DiffRow, Fact, Rectangle, Row, Version};
@@ -92,6 +98,8 @@ pub use llmdb_vfs as vfs;
 pub use noted::Noted;
 pub use options::{Clock, Options};
 pub use read::ReadTx;
+pub use retention::{Period, Retention};
+pub use retire::RetireReport;
 pub use scan::Scan;
 pub use value::{VALUE_BYTES_MAX, Value};
 pub use view::View;

@@ -7,7 +7,8 @@ use crate::{
     Version, View, decode,
 };
 use llmdb_mvcc::Snapshot;
-use llmdb_temporal::{Absences, At, EventId, Interval, KeyRange, Reader};
+use llmdb_storage::{Cursor as _, View as _};
+use llmdb_temporal::{Absences, At, EventId, Interval, KeyRange, Reader, Trees};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::fmt;
@@ -35,6 +36,24 @@ impl<'db> ReadTx<'db> {
         Reader::new(&self.snapshot, &self.core.trees)
     }
 
+    /// What it reads from.
+    pub(crate) fn trees(&self) -> (&Snapshot<'db>, &Trees) {
+        (&self.snapshot, &self.core.trees)
+    }
+
+    pub(crate) fn key_bytes_max(&self) -> usize {
+        self.core.key_bytes_max()
+    }
+
+    /// What was believed at `tx` must not have been retired.
+    pub(crate) fn check_kept(&self, partition: PartitionId, tx: TxTime) -> Result<()> {
+        // The newest belief is never given up.
+        if tx < self.now.tx {
+            self.reader().check_kept(partition, tx)?;
+        }
+        Ok(())
+    }
+
     /// The newest transaction that it knows.
     pub fn newest_tx(&self) -> TxTime {
         self.now.tx
@@ -59,7 +78,8 @@ impl<'db> ReadTx<'db> {
     /// `None` where it is absent or unknown.
     ///
     /// # Errors
-    /// [`Error::EmptyKey`](crate::Error::EmptyKey); damage.
+    /// [`Error::EmptyKey`](crate::Error::EmptyKey); damage. At a T that was retired,
+    /// [`Error::HistoryRetired`](crate::Error::HistoryRetired).
     pub fn get(&self, key: impl AsKey) -> Result<Option<Fact>> {
         self.get_at(key, self.now)
     }
@@ -67,6 +87,7 @@ impl<'db> ReadTx<'db> {
     pub(crate) fn get_at(&self, key: impl AsKey, at: At) -> Result<Option<Fact>> {
         let key = key.as_key();
         let at = At { valid: key.valid_from.unwrap_or(at.valid), ..at };
+        self.check_kept(key.partition, at.tx)?;
         let segment = self.reader().get(key.partition, key.user_key, at)?;
         segment.as_ref().map(decode::fact).transpose()
     }
@@ -95,11 +116,13 @@ impl<'db> ReadTx<'db> {
     pub fn timeline(&self, key: impl AsKey, tx: Option<TxTime>) -> Result<Vec<Fact>> {
         let key = key.as_key();
         let tx = tx.unwrap_or(self.now.tx);
+        self.check_kept(key.partition, tx)?;
         decode::facts(self.reader().timeline(key.partition, key.user_key, tx)?)
     }
 
     /// Everything that was ever believed about the key, by when it was first believed: disjoint
-    /// rectangles of valid and transaction time, recorded absences included.
+    /// rectangles of valid and transaction time, recorded absences included. Where part of that
+    /// was retired: the rectangles that hold any T that is [kept](ReadTx::kept), each whole.
     ///
     /// # Errors
     /// Those of [`ReadTx::get`].
@@ -169,6 +192,8 @@ impl<'db> ReadTx<'db> {
         b: At,
     ) -> Result<Vec<DiffRow>> {
         let range = KeyRange::prefix(partition, prefix.as_ref());
+        self.check_kept(partition, a.tx)?;
+        self.check_kept(partition, b.tx)?;
         self.reader().diff(range, a, b).map(|row| decode::diff_row(row?)).collect()
     }
 
@@ -176,7 +201,8 @@ impl<'db> ReadTx<'db> {
     /// newest), of all partitions, oldest first; at most `limit` of them. O(output).
     ///
     /// # Errors
-    /// Damage.
+    /// [`Error::HistoryRetired`](crate::Error::HistoryRetired) where any partition has retired any
+    /// T in between: its `after` is the first T from which on the rest is whole. Damage.
     pub fn changes(
         &self,
         from: TxTime,
@@ -184,6 +210,7 @@ impl<'db> ReadTx<'db> {
         limit: Option<usize>,
     ) -> Result<Changes> {
         let to = to.unwrap_or(TxTime::INFINITY);
+        self.reader().check_range_kept(from..to)?;
         collect(self.reader().changes(from..to), limit)
     }
 
@@ -198,7 +225,40 @@ impl<'db> ReadTx<'db> {
         limit: Option<usize>,
     ) -> Result<Changes> {
         let last = EventId { tx: cursor.tx, op: cursor.op };
-        collect(self.reader().changes_after(last, to.unwrap_or(TxTime::INFINITY)), limit)
+        let to = to.unwrap_or(TxTime::INFINITY);
+        self.reader().check_range_kept(last.tx..to)?;
+        collect(self.reader().changes_after(last, to), limit)
+    }
+
+    /// The feed of what is still there: like [`changes`](ReadTx::changes) from the first
+    /// transaction on, or behind `cursor`, except that it goes on over what was retired. What lies
+    /// there is not all that was written, and becomes less.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn changes_left(&self, cursor: Option<Cursor>, limit: Option<usize>) -> Result<Changes> {
+        let feed = match cursor {
+            Some(Cursor { tx, op }) => {
+                self.reader().changes_after(EventId { tx, op }, TxTime::INFINITY)
+            }
+            None => self.reader().changes(TxTime::MIN..TxTime::INFINITY),
+        };
+        collect(feed, limit)
+    }
+
+    /// Every key that was ever written, whatever it has now, by partition and bytes.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn keys(&self) -> Result<Vec<(PartitionId, Vec<u8>)>> {
+        let mut keys = Vec::new();
+        let mut heads = self.snapshot.cursor(self.core.trees.heads);
+        let mut on = heads.first()?;
+        while on {
+            keys.push(llmdb_temporal::user_key(heads.key())?);
+            on = heads.next()?;
+        }
+        Ok(keys)
     }
 
     /// The note of a transaction, if it has one.

@@ -71,6 +71,7 @@ impl<'r> View<'r> {
     /// # Errors
     /// Damage, as the scan goes.
     pub fn scan(&self, partition: PartitionId, prefix: impl AsRef<[u8]>) -> Result<Scan<'_>> {
+        self.held.read().check_kept(partition, self.at.tx)?;
         let held = Held::Borrowed(self.held.read());
         Ok(Scan::new(held, partition, prefix.as_ref(), self.at))
     }

@@ -15,7 +15,8 @@ const AHEAD_BYTES_MAX: usize = 1 << 20;
 /// Where following begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchFrom {
-    /// At the first write there is.
+    /// At the first write there is; where some of the past was retired, at the first from which on
+    /// nothing is missing.
     Oldest,
     /// Behind everything that is committed now.
     Newest,
@@ -73,13 +74,26 @@ impl WatchFrom {
     /// Behind which write that is.
     pub(crate) fn cursor(self, core: &Core) -> Cursor {
         match self {
-            WatchFrom::Oldest => Cursor::START,
+            WatchFrom::Oldest => whole_from(core),
             WatchFrom::After(cursor) => cursor,
             WatchFrom::Newest => match core.engine.snapshot().mark() {
                 NO_TX => Cursor::START,
                 mark => Cursor { tx: TxTime(mark), op: u32::MAX },
             },
         }
+    }
+}
+
+/// Behind which write nothing is missing.
+fn whole_from(core: &Core) -> Cursor {
+    let snapshot = core.engine.snapshot();
+    let reader = Reader::new(&snapshot, &core.trees);
+    match reader.check_range_kept(TxTime::MIN..TxTime::INFINITY) {
+        Err(llmdb_temporal::Error::HistoryRetired { after: Some(from), .. }) => {
+            Cursor { tx: TxTime(from.0 - 1), op: u32::MAX }
+        }
+        // Damage is met again, and told, when the first write is read.
+        _ => Cursor::START,
     }
 }
 
@@ -111,7 +125,8 @@ impl Watch {
     /// The next write, if one is committed; it does not wait.
     ///
     /// # Errors
-    /// Damage.
+    /// [`Error::HistoryRetired`](crate::Error::HistoryRetired) where some of what follows was
+    /// retired before it was read; damage.
     #[allow(clippy::should_implement_trait, reason = "there may be more after the end")]
     pub fn next(&mut self) -> Result<Option<Change>> {
         if self.ahead.is_empty() {
@@ -165,6 +180,8 @@ impl Watch {
         let snapshot = self.core.engine.snapshot();
         let reader = Reader::new(&snapshot, &self.core.trees);
         let last = EventId { tx: self.read.tx, op: self.read.op };
+        let from = TxTime(last.tx.0.saturating_add(i64::from(last.op == u32::MAX)));
+        reader.check_range_kept(from..TxTime::INFINITY)?;
         let mut changes = reader.changes_after(last, TxTime::INFINITY);
         if let Some(within) = &self.within {
             changes = changes.within(within.clone());

@@ -186,6 +186,32 @@ impl<'db> WriteTx<'db> {
         self.push(op)
     }
 
+    /// The newest transaction that it reads, its own apart.
+    pub(crate) fn newest_tx(&self) -> TxTime {
+        TxTime(self.tx.snapshot().mark())
+    }
+
+    /// What was believed at `tx` must not have been retired.
+    fn check_kept(&self, partition: PartitionId, tx: TxTime) -> Result<()> {
+        if tx < self.newest_tx() {
+            let reader = Reader::new(self.tx.snapshot(), &self.core.trees);
+            match reader.check_kept(partition, tx).map_err(Error::from) {
+                // It asked for what is not there, and knows it.
+                Err(error @ Error::HistoryRetired { .. }) => return Err(error),
+                checked => self.broken.watch(checked)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Every partition must know what was believed at `tx`, and still know when it commits.
+    pub(crate) fn rest_on_kept(&mut self, tx: TxTime) -> Result<()> {
+        let reader = Reader::new(self.tx.snapshot(), &self.core.trees);
+        reader.check_range_kept(tx..TxTime(tx.0.saturating_add(1)))?;
+        self.tx.note_read_range(self.core.trees.kept, b"", None);
+        Ok(())
+    }
+
     /// What the key has now, or at the time that the key names, its own writes included.
     ///
     /// # Errors
@@ -240,6 +266,9 @@ impl<'db> WriteTx<'db> {
         let key = key.as_key();
         let (partition, user_key) = (key.partition, key.user_key);
         self.note_read(partition, user_key)?;
+        if let Some(tx) = tx {
+            self.check_kept(partition, tx)?;
+        }
         let tx = tx.unwrap_or(self.at.tx);
         self.broken.watch(self.timeline_at(partition, user_key, tx))
     }

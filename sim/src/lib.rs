@@ -10,7 +10,7 @@
 //! assert_eq!(seen.value.as_deref(), Some(&b"A"[..]));
 //! ```
 //!
-//! Modules: [`rectangles`], the temporal oracle.
+//! Modules: [`rectangles`], the temporal oracle; [`retention`], which of its answers are kept.
 //!
 //! # Invariants
 //! - I1: an oracle shares no code with what it judges; it trades all speed for being obvious.
@@ -20,3 +20,4 @@
 #![forbid(unsafe_code)]
 
 pub mod rectangles;
+pub mod retention;

@@ -1,6 +1,6 @@
 //! What can go wrong with time.
 
-use crate::{EventId, TreeName, TxTime, ValidTime};
+use crate::{EventId, PartitionId, TreeName, TxTime, ValidTime};
 
 /// What temporal operations return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,6 +75,24 @@ pub enum Error {
         /// The largest lead taken without asking.
         step_us_max: u64,
     },
+    /// What was believed at `tx` was given up by the partition's retention.
+    #[error("{partition:?} no longer knows what was believed at {tx}{}", nearest(*before, *after))]
+    HistoryRetired {
+        /// The partition.
+        partition: PartitionId,
+        /// The T that was asked for, or where the stretch begins that was.
+        tx: TxTime,
+        /// The last T before it that is answered.
+        before: Option<TxTime>,
+        /// The first T after it that is answered.
+        after: Option<TxTime>,
+    },
+    /// A policy of retention that says nothing sensible.
+    #[error("{what}")]
+    BadPolicy {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// An entry that cannot have been written by this version.
     #[error("corrupt entry in the tree of {tree}: {what}")]
     Corrupt {
@@ -100,4 +118,12 @@ pub enum Error {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] llmdb_storage::Error),
+}
+
+fn nearest(before: Option<TxTime>, after: Option<TxTime>) -> String {
+    match (before, after) {
+        (Some(before), Some(after)) => format!("; the nearest are {before} and {after}"),
+        (Some(nearest), None) | (None, Some(nearest)) => format!("; the nearest is {nearest}"),
+        (None, None) => String::new(),
+    }
 }

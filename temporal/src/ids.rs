@@ -40,6 +40,8 @@ pub struct Trees {
     pub notes: TreeId,
     /// [`TreeName::Valid`]
     pub valid: TreeId,
+    /// [`TreeName::Kept`]
+    pub kept: TreeId,
 }
 
 /// What each tree is for. `key` is partition and user key, encoded; `~x` sorts newest first.
@@ -59,11 +61,13 @@ pub enum TreeName {
     Notes,
     /// `valid_from, key, tx, op` -> nothing: events that begin at another time than their own.
     Valid,
+    /// `partition, tx_from` -> tx_to: what a partition still answers of which anything was retired.
+    Kept,
 }
 
 impl TreeName {
     /// All of them, in a fixed order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Heads,
         Self::Live,
         Self::Past,
@@ -71,6 +75,7 @@ impl TreeName {
         Self::Changes,
         Self::Notes,
         Self::Valid,
+        Self::Kept,
     ];
 
     /// The name under which a catalog knows the tree.
@@ -83,6 +88,7 @@ impl TreeName {
             Self::Changes => "temporal.changes",
             Self::Notes => "temporal.notes",
             Self::Valid => "temporal.valid",
+            Self::Kept => "temporal.kept",
         }
     }
 }
@@ -103,6 +109,7 @@ impl Trees {
             changes: tree(TreeName::Changes)?,
             notes: tree(TreeName::Notes)?,
             valid: tree(TreeName::Valid)?,
+            kept: tree(TreeName::Kept)?,
         })
     }
 }

@@ -31,6 +31,7 @@
 //! - `codec`: the bytes of every entry; `codec::fork`, why the past is flat;
 //! - `belief`, `layer`, `resolve`, `emit`: from operations to entries;
 //! - `read`: one module a question; `read::locate` is the heart;
+//! - `kept`, `retention`, `retire`: which T's are answered, which a policy keeps, giving up the rest;
 //! - `overlay`, `pending`: a transaction's reads of its own writes;
 //! - `verify`: the invariants, checked.
 //!
@@ -64,9 +65,11 @@
 //! - I5: every event that answers anywhere has its line in `changes`, and its entry in `valid` if
 //!   it begins at another time than its transaction's. No other event is in any tree.
 //! - I6: at any T, at most one rectangle of a key is believed at each fork (`codec::fork`).
+//! - I7: where anything was retired, I2 and I5 hold for every T that is kept (`kept`): what answers
+//!   at one is there. What lies in gaps alone may be there or be gone, and reads leave it out.
 //!
 //! # Not here
-//! Transactions, conflicts and durability (the layer above); erasing and retention; the delta
+//! Transactions, conflicts and durability (the layer above); erasing; the delta
 //! coding of old versions, for which a byte is reserved in heads and events.
 #![forbid(unsafe_code)]
 
@@ -76,12 +79,15 @@ mod codec;
 mod emit;
 mod error;
 mod ids;
+mod kept;
 mod layer;
 mod op;
 mod overlay;
 mod pending;
 mod read;
 mod resolve;
+mod retention;
+mod retire;
 mod text;
 mod time;
 mod value;
@@ -90,7 +96,8 @@ mod verify;
 pub use clock::{ClockGuard, next_tx};
 pub use error::{Error, Result};
 pub use ids::{EventId, PartitionId, TreeName, Trees};
-pub use op::{ChangeKind, Op, OpKind, When, head_key};
+pub use kept::Kept;
+pub use op::{ChangeKind, Op, OpKind, When, head_key, user_key};
 pub use overlay::{Overlay, OverlayCursor};
 pub use pending::Pending;
 pub use read::{
@@ -98,6 +105,8 @@ pub use read::{
     Scan, Segment, Version, Versions,
 };
 pub use resolve::resolve;
+pub use retention::{Every, Policy, Tier};
+pub use retire::{Step, mark};
 pub use time::{At, Interval, TxTime, ValidTime};
 pub use value::Value;
 pub use verify::{Finding, Problem, verify};

@@ -1,7 +1,7 @@
 //! What a writer asks for.
 
-use crate::codec::key::{EncodedKey, SUFFIX_MAX, encoded_len};
-use crate::{Error, Interval, PartitionId, Result, TxTime, ValidTime};
+use crate::codec::key::{EncodedKey, SUFFIX_MAX, decode, encoded_len};
+use crate::{Error, Interval, PartitionId, Result, TreeName, TxTime, ValidTime};
 use std::fmt;
 
 /// One write of one key.
@@ -157,6 +157,15 @@ impl Op {
 /// [`Error::EmptyKey`]
 pub fn head_key(partition: PartitionId, user_key: &[u8]) -> Result<Vec<u8>> {
     EncodedKey::new(partition, user_key).map(|key| key.bytes().to_vec())
+}
+
+/// The partition and the user key of a key of `heads`.
+///
+/// # Errors
+/// [`Error::Corrupt`] where it is none.
+pub fn user_key(head_key: &[u8]) -> Result<(PartitionId, Vec<u8>)> {
+    let (partition, user_key) = decode(TreeName::Heads, head_key)?;
+    Ok((partition, user_key.into_owned()))
 }
 
 impl fmt::Debug for Op {

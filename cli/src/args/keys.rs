@@ -1,7 +1,8 @@
 //! Whose keys, and when.
 
+use crate::exec::tx::Tx;
 use clap::Args;
-use llmdb::{TxTime, ValidTime};
+use llmdb::ValidTime;
 
 /// Whose keys are meant, and how they are written.
 #[derive(Args, Clone, Debug)]
@@ -15,12 +16,12 @@ pub struct Keys {
 }
 
 /// A point of both times.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct At {
     /// What was true at this time; now if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub valid: Option<ValidTime>,
-    /// As it was known at this time; now if not given
+    /// As it was known at this time, or checkpoint `@NAME`; now if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub tx: Option<TxTime>,
+    pub tx: Option<Tx>,
 }

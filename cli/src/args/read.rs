@@ -1,8 +1,9 @@
 //! Asking.
 
 use super::{At, Keys, Open, Output};
+use crate::exec::tx::Tx;
 use clap::Args;
-use llmdb::{TxTime, ValidTime};
+use llmdb::ValidTime;
 
 /// Of `llmdb diff`.
 pub const EXAMPLES: &str = "\
@@ -63,9 +64,9 @@ pub struct Timeline {
     pub open: Open,
     /// The key
     pub key: String,
-    /// As it was known at this time; now if not given
+    /// As it was known at this time, or checkpoint `@NAME`; now if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub tx: Option<TxTime>,
+    pub tx: Option<Tx>,
     /// Whose
     #[command(flatten)]
     pub keys: Keys,
@@ -102,15 +103,15 @@ pub struct Diff {
     /// The first point: what was true at this time; now if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub a_valid: Option<ValidTime>,
-    /// The first point: as it was known at this time; now if not given
+    /// The first point: as it was known at this time or `@NAME`; now if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub a_tx: Option<TxTime>,
+    pub a_tx: Option<Tx>,
     /// The second point: what was true at this time; now if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub b_valid: Option<ValidTime>,
-    /// The second point: as it was known at this time; now if not given
+    /// The second point: as it was known at this time or `@NAME`; now if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub b_tx: Option<TxTime>,
+    pub b_tx: Option<Tx>,
     /// Whose
     #[command(flatten)]
     pub keys: Keys,
@@ -127,10 +128,10 @@ pub struct Changes {
     pub open: Open,
     /// From this transaction on; from the first if not given
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub tx_from: Option<TxTime>,
+    pub tx_from: Option<Tx>,
     /// Up to this transaction, and not including it
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub tx_to: Option<TxTime>,
+    pub tx_to: Option<Tx>,
     /// Go on where an answer with a limit ended: its `next`
     #[arg(long, value_name = "CURSOR", conflicts_with = "tx_from")]
     pub next: Option<String>,

@@ -1,13 +1,15 @@
 //! What a request is answered, and the JSON of it.
 
 use super::fields::KeyForm;
+use super::retention::{CheckpointBody, RetentionBody};
 use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use llmdb::{Change, DiffRow, Fact, PartitionId, Rectangle, Row, Stats, TxTime, ValidTime, Value};
-use llmdb::{Cursor, FeedInfo, VerifyReport};
+use llmdb::{Cursor, FeedInfo, NamedCheckpoint, Retention, RetireReport, VerifyReport};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
+use std::ops::Range;
 
 /// What a request is answered.
 #[derive(Debug)]
@@ -39,6 +41,12 @@ pub enum Answer {
     Feeds(Vec<FeedInfo>),
     /// What differs.
     Diff(Vec<DiffRow>, KeyForm),
+    /// Named checkpoints.
+    Checkpoints(Vec<NamedCheckpoint>),
+    /// How much a partition keeps, and what it answers.
+    Retention(Box<Retention>, Vec<Range<TxTime>>),
+    /// What a run of retention did.
+    Retired(RetireReport),
     /// Sizes and counts.
     Stats(Box<Stats>),
     /// What checking found.
@@ -50,7 +58,8 @@ pub fn write_answer(out: &mut Vec<u8>, id: Option<&Json>, answer: Result<Answer,
     let body = match answer {
         Ok(answer) => Body::of(answer),
         Err(error) => {
-            Body::Error { code: error.code(), message: error.to_string(), problems: None }
+            let (code, message) = (error.code(), error.to_string());
+            Body::Error { code, message, problems: None, nearest: Nearest::of(&error) }
         }
     };
     let ok = !matches!(body, Body::Error { .. });
@@ -107,6 +116,11 @@ enum Body {
     Diff {
         rows: Vec<DiffBody>,
     },
+    Checkpoints {
+        checkpoints: Vec<CheckpointBody>,
+    },
+    Retention(RetentionBody),
+    Retired(RetireReport),
     Stats {
         stats: Box<Stats>,
     },
@@ -121,7 +135,27 @@ enum Body {
         message: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         problems: Option<Vec<String>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nearest: Option<Nearest>,
     },
+}
+
+/// The nearest times that are still answered.
+#[derive(Serialize)]
+struct Nearest {
+    before: Option<i64>,
+    after: Option<i64>,
+}
+
+impl Nearest {
+    fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Db(llmdb::Error::HistoryRetired { before, after, .. }) => {
+                Some(Self { before: before.map(|tx| tx.0), after: after.map(|tx| tx.0) })
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -245,6 +279,11 @@ impl Body {
             Answer::Diff(rows, form) => {
                 Self::Diff { rows: rows.into_iter().map(|row| DiffBody::new(row, form)).collect() }
             }
+            Answer::Checkpoints(all) => {
+                Self::Checkpoints { checkpoints: all.into_iter().map(Into::into).collect() }
+            }
+            Answer::Retention(policy, kept) => Self::Retention(RetentionBody::new(&policy, &kept)),
+            Answer::Retired(report) => Self::Retired(report),
             Answer::Stats(stats) => Self::Stats { stats },
             Answer::Verified(report) => Self::verified(report),
         }
@@ -257,7 +296,7 @@ impl Body {
         }
         let (code, count) = ("corrupt", report.problems.len());
         let message = format!("{count} problems, the first: {}", report.problems[0]);
-        Self::Error { code, message, problems: Some(report.problems) }
+        Self::Error { code, message, problems: Some(report.problems), nearest: None }
     }
 }
 

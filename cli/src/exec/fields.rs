@@ -236,6 +236,14 @@ impl Fields {
         Self::of(json).map(Some).map_err(|other| wrong_type(field, "an object", &other))
     }
 
+    /// The object that a field holds, or a part of it.
+    ///
+    /// # Errors
+    /// [`BadRequest::WrongType`]
+    pub fn object_of(field: &'static str, json: Json) -> Result<Self> {
+        Self::of(json).map_err(|other| wrong_type(field, "an object", &other))
+    }
+
     /// Every member has been taken.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 
 use super::feeds::FeedOp;
 use super::fields::{BadRequest, Fields, KeyForm, Result, required, time_of, wrong_type};
-use llmdb::{Isolation, PartitionId, TxTime, ValidTime};
+use super::retention;
+use super::tx::Tx;
+use llmdb::{Isolation, PartitionId, Retention, TxTime, ValidTime};
 use serde_json::Value as Json;
 
 /// What a line asks for, whatever it is called by.
@@ -22,7 +24,7 @@ pub enum Op {
     /// One key at a point of both times.
     Get(Target, Point),
     /// All segments of one key, as believed at a time.
-    Timeline(Target, Option<TxTime>),
+    Timeline(Target, Option<Tx>),
     /// All that was ever believed of one key.
     History(Target),
     /// The keys of a prefix at a point of both times.
@@ -43,6 +45,18 @@ pub enum Op {
     Savepoint(SavepointOf, String),
     /// Write what the log holds to the file.
     Checkpoint,
+    /// Pin what was known at a time, or is known now, under a name.
+    NameCheckpoint(String, Option<Tx>),
+    /// Drop such a name.
+    DropCheckpoint(String),
+    /// All of them.
+    Checkpoints,
+    /// Say how much of its past a partition keeps.
+    SetRetention(Partition, Box<Retention>),
+    /// How much that is, and what it still answers.
+    Retention(Partition),
+    /// Give up what is not kept.
+    Retire(Option<Partition>),
     /// Sizes and counts.
     Stats,
     /// Check every page and every invariant.
@@ -81,12 +95,12 @@ pub struct Target {
 }
 
 /// A point of both times; where one is missing, now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Point {
     /// What was true then...
     pub valid: Option<ValidTime>,
     /// ...as it was known then.
-    pub tx: Option<TxTime>,
+    pub tx: Option<Tx>,
 }
 
 /// A write of one key.
@@ -147,7 +161,7 @@ pub struct ChangesOf {
     /// Where it begins.
     pub from: ChangesFrom,
     /// Where it ends; this time is not part of it.
-    pub to: Option<TxTime>,
+    pub to: Option<Tx>,
     /// Only those of this partition.
     pub partition: Option<Partition>,
     /// At most so many.
@@ -158,7 +172,7 @@ pub struct ChangesOf {
 #[derive(Debug)]
 pub enum ChangesFrom {
     /// At a time.
-    Tx(TxTime),
+    Tx(Tx),
     /// Where an answer ended: its `next`.
     Next(String),
 }
@@ -203,6 +217,18 @@ impl Request {
             "rollback_to" => savepoint(&mut fields, SavepointOf::RollBackTo)?,
             "release" => savepoint(&mut fields, SavepointOf::Release)?,
             "checkpoint" => Op::Checkpoint,
+            "name_checkpoint" => {
+                Op::NameCheckpoint(required("name", fields.string("name")?)?, fields.time("tx")?)
+            }
+            "drop_checkpoint" => Op::DropCheckpoint(required("name", fields.string("name")?)?),
+            "checkpoints" => Op::Checkpoints,
+            "set_retention" => {
+                let policy = retention::parse(&mut fields)?;
+                let partition = partition(&mut fields)?.unwrap_or_default();
+                Op::SetRetention(partition, Box::new(policy))
+            }
+            "retention" => Op::Retention(partition(&mut fields)?.unwrap_or_default()),
+            "retire" => Op::Retire(partition(&mut fields)?),
             "stats" => Op::Stats,
             "verify" => Op::Verify,
             "erase" => return Ok(Self { txn, op: Op::Unsupported("erase") }),

@@ -5,10 +5,11 @@ use super::open::Open;
 use super::request::{
     ChangesFrom, ChangesOf, DiffOf, Op, Point, Request, SavepointOf, ScanOf, Target, Write,
 };
+use super::tx::Tx;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use crate::write::{apply, partition_to_read, partition_to_write};
-use llmdb::{At, Change, Cursor, Db, Fact, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
+use llmdb::{At, Change, Cursor, Db, Fact, Isolation, Key, PartitionId, ReadTx, WriteTx};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 
@@ -62,10 +63,34 @@ impl<'db> Session<'db> {
                 self.db.checkpoint()?;
                 Ok(Answer::Done)
             }
+            Op::NameCheckpoint(name, tx) => self.name_checkpoint(&name, tx),
+            Op::DropCheckpoint(name) => {
+                Ok(Answer::Committed(Some(self.db.drop_checkpoint(&name)?)))
+            }
+            Op::Checkpoints => Ok(Answer::Checkpoints(self.db.checkpoints()?)),
+            Op::SetRetention(partition, policy) => {
+                let partition = partition_to_write(self.db, &partition)?;
+                Ok(Answer::Committed(Some(self.db.set_retention(partition, &policy)?)))
+            }
+            Op::Retention(partition) => {
+                let partition = partition_to_read(self.db, &partition)?;
+                let read = self.db.read();
+                let (policy, kept) = (read.retention(partition)?, read.kept(partition)?);
+                Ok(Answer::Retention(Box::new(policy), kept))
+            }
+            Op::Retire(partition) => {
+                let partition = partition.map(|name| partition_to_read(self.db, &name));
+                Ok(Answer::Retired(self.db.retire(partition.transpose()?)?))
+            }
             Op::Stats => Ok(Answer::Stats(Box::new(self.db.stats()?))),
             Op::Verify => Ok(Answer::Verified(self.db.verify()?)),
             Op::Unsupported(op) => Err(Error::Unsupported { op }),
         }
+    }
+
+    fn name_checkpoint(&self, name: &str, tx: Option<Tx>) -> Result<Answer> {
+        let tx = tx.map(|tx| tx.resolve(&self.db.read())).transpose()?;
+        Ok(Answer::Committed(Some(self.db.name_checkpoint(name, tx)?)))
     }
 
     fn begin(&mut self, name: String, isolation: Isolation) -> Result<Answer> {
@@ -135,11 +160,12 @@ impl<'db> Session<'db> {
         let db = self.db;
         let open = self.transaction(txn)?;
         let mut key = key(db, target)?;
-        let fact = match (open, at.tx) {
-            (Some(open), Some(_)) => {
+        let fact = match (open, &at.tx) {
+            (Some(open), Some(tx)) => {
+                let tx = tx.resolve(&db.read())?;
                 let valid = at.valid.unwrap_or(open.now().valid);
                 let covers = |fact: &Fact| fact.valid_from <= valid && valid < fact.valid_to;
-                open.timeline(key, at.tx)?.into_iter().find(covers)
+                open.timeline(key, Some(tx))?.into_iter().find(covers)
             }
             (Some(open), None) => {
                 key.valid_from = at.valid;
@@ -147,25 +173,22 @@ impl<'db> Session<'db> {
             }
             (None, _) => {
                 let read = db.read();
-                let at = resolve(at, &read);
+                let at = resolve(&at, &read)?;
                 read.as_of_valid(at.valid).as_of_transaction(at.tx).get(key)?
             }
         };
         Ok(Answer::Fact(fact))
     }
 
-    fn timeline(
-        &mut self,
-        txn: Option<String>,
-        target: Target,
-        tx: Option<TxTime>,
-    ) -> Result<Answer> {
+    fn timeline(&mut self, txn: Option<String>, target: Target, tx: Option<Tx>) -> Result<Answer> {
         let db = self.db;
         let open = self.transaction(txn)?;
         let key = key(db, target)?;
+        let read = db.read();
+        let tx = tx.map(|tx| tx.resolve(&read)).transpose()?;
         let segments = match open {
             Some(open) => open.timeline(key, tx)?,
-            None => db.timeline(key, tx)?,
+            None => read.timeline(key, tx)?,
         };
         Ok(Answer::Segments(segments))
     }
@@ -183,7 +206,7 @@ impl<'db> Session<'db> {
             }
             Some(open) => open.scan(partition, &range.bytes)?,
             None => {
-                let at = resolve(at, &read);
+                let at = resolve(&at, &read)?;
                 view = read.as_of_valid(at.valid).as_of_transaction(at.tx);
                 view.scan(partition, &range.bytes)?
             }
@@ -206,10 +229,11 @@ impl<'db> Session<'db> {
         let ChangesOf { from, to, partition, limit } = changes;
         let partition = partition.map(|name| partition_to_read(self.db, &name)).transpose()?;
         let read = self.db.read();
+        let to = to.map(|to| to.resolve(&read)).transpose()?;
         // In pages, so that a signal is noticed between them.
         let ask = |wanted: Option<usize>| Some(wanted.map_or(PAGE, |wanted| wanted.min(PAGE)));
         let mut page = match from {
-            ChangesFrom::Tx(from) => read.changes(from, to, ask(limit))?,
+            ChangesFrom::Tx(from) => read.changes(from.resolve(&read)?, to, ask(limit))?,
             ChangesFrom::Next(next) => read.changes_after(cursor(&next)?, to, ask(limit))?,
         };
         let mut found: Vec<Change> = Vec::new();
@@ -231,7 +255,7 @@ impl<'db> Session<'db> {
         let DiffOf { range, a, b } = diff;
         let partition = partition_to_read(self.db, &range.partition)?;
         let read = self.db.read();
-        let (a, b) = (resolve(a, &read), resolve(b, &read));
+        let (a, b) = (resolve(&a, &read)?, resolve(&b, &read)?);
         Ok(Answer::Diff(read.diff(partition, &range.bytes, a, b)?, range.form))
     }
 }
@@ -246,7 +270,8 @@ fn key(db: &Db, target: Target) -> Result<Key> {
 }
 
 /// Where a point lies, seen from a snapshot.
-fn resolve(point: Point, read: &ReadTx<'_>) -> At {
+fn resolve(point: &Point, read: &ReadTx<'_>) -> Result<At> {
     let now = read.now();
-    At { valid: point.valid.unwrap_or(now.valid), tx: point.tx.unwrap_or(now.tx) }
+    let tx = point.tx.as_ref().map_or(Ok(now.tx), |tx| tx.resolve(read))?;
+    Ok(At { valid: point.valid.unwrap_or(now.valid), tx })
 }

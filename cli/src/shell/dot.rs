@@ -77,7 +77,7 @@ impl Shell<'_> {
 
     fn draw_timeline(&mut self, word: &Token) -> Done {
         let target = self.target(word)?;
-        let answer = self.ask(Op::Timeline(target, self.settings.at.tx))?;
+        let answer = self.ask(Op::Timeline(target, self.settings.at.tx.clone()))?;
         let Answer::Segments(facts) = answer else { return Ok(()) };
         let now = self.settings.at.valid.unwrap_or(self.db.read().now().valid);
         let drawn = draw::timeline(&facts, now, self.settings.pen());

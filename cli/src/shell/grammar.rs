@@ -216,7 +216,7 @@ impl<'t> Call<'t> {
         let tx = self.clauses.get("tx").map(|token| time(token, defaults.now));
         Ok(Point {
             valid: at.unwrap_or(Ok(defaults.at.valid))?,
-            tx: tx.unwrap_or(Ok(defaults.at.tx))?,
+            tx: tx.unwrap_or(Ok(defaults.at.tx.clone()))?,
         })
     }
 
@@ -280,8 +280,8 @@ impl<'t> Call<'t> {
                 let message = "`next` goes on where an answer ended: leave the first time out";
                 return Err(Syntax::new(next.span.clone(), message));
             }
-            (None, None) => ChangesFrom::Tx(TxTime::MIN),
-            (None, Some(from)) => ChangesFrom::Tx(from.unwrap_or(TxTime(defaults.now.0))),
+            (None, None) => ChangesFrom::Tx(TxTime::MIN.into()),
+            (None, Some(from)) => ChangesFrom::Tx(from.unwrap_or(TxTime(defaults.now.0).into())),
         };
         let partition = match (&defaults.partition, self.clauses.get("in")) {
             (_, Some(name)) => Some(partition(&name.text)),
@@ -391,7 +391,8 @@ fn time_at<T: Time>(text: &str, start: usize, now: ValidTime) -> Result<Option<T
     {
         return Ok(Some(T::from_micros(micros)));
     }
-    let help = "times are 2024-03-01, 2024-03-01T12:00:00Z, now, now-7d, microseconds or inf";
+    let help =
+        "times are 2024-03-01, 2024-03-01T12:00:00Z, now, now-7d, @checkpoint, microseconds or inf";
     let span = start..start + text.len().max(1);
     T::from_text(text).map(Some).map_err(|cause| Syntax::new(span, cause.to_string()).help(help))
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::exec::request::{Partition, Point};
+use crate::exec::tx::Tx;
 use crate::render::Mode;
 use crate::show::{tx_time, valid_time};
 use crate::table::{Screen, printable};
@@ -137,7 +138,10 @@ impl Settings {
             None => text,
         };
         let valid = self.at.valid.map(|at| short(valid_time(at)));
-        let tx = self.at.tx.map(|at| short(tx_time(at)));
+        let tx = self.at.tx.as_ref().map(|tx| match tx {
+            Tx::At(at) => short(tx_time(*at)),
+            Tx::Checkpoint(name) => format!("@{name}"),
+        });
         match (valid, tx) {
             (None, None) => "now".to_owned(),
             (Some(valid), None) => valid,

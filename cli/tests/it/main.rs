@@ -14,6 +14,7 @@ mod prompt;
 mod protocol;
 #[cfg(unix)]
 mod resume;
+mod retention;
 mod shell;
 mod tour;
 mod transactions;

@@ -95,6 +95,10 @@ impl From<llmdb_temporal::Error> for Error {
             E::LastTxAhead { last, now, step_us_max } => {
                 Error::LastTxAhead { last, now, step_us_max }
             }
+            E::HistoryRetired { partition, tx, before, after } => {
+                Error::HistoryRetired { partition, tx, before, after }
+            }
+            E::BadPolicy { what } => Error::BadPolicy { what },
             E::Storage(error) => error.into(),
             E::UnknownCodec { codec, .. } => Error::UnsupportedValue { tag: codec },
             // Transactions are numbered above all that the trees hold: else the trees are wrong.

@@ -20,7 +20,7 @@ pub enum ErrorClass {
     ResourceExhausted,
     /// Code that runs beside the data failed.
     Wasm,
-    /// Look at the clock.
+    /// Look at the clock, or at another time.
     Temporal,
     /// Restore the file, or salvage what is left of it.
     Corrupt,
@@ -84,10 +84,14 @@ table! {
     TimeOutOfRange     "time_out_of_range"   Validation;
     BadOption          "bad_option"          Validation;
     BadCursor          "bad_cursor"          Validation;
+    BadPolicy          "bad_policy"          Validation;
+    NameTaken          "name_taken"          Validation;
     Closed             "closed"              Validation;
     NoSavepoint        "no_savepoint"        Validation;
     NotFound           "not_found"           NotFound;
     FeedNotFound       "no_feed"             NotFound;
+    UnknownCheckpoint  "unknown_checkpoint"  NotFound;
+    UnknownTransaction "unknown_transaction" NotFound;
     Conflict           "conflict"            Conflict;
     Busy               "busy"                Busy;
     NoSpace            "no_space"            ResourceExhausted;
@@ -96,6 +100,7 @@ table! {
     TxExhausted        "tx_exhausted"        Temporal;
     ClockStepped       "clock_step"          Temporal;
     LastTxAhead        "last_tx_ahead"       Temporal;
+    HistoryRetired     "history_retired"     Temporal;
     Corrupt            "corrupt"             Corrupt;
     NotADatabase       "not_a_database"      Corrupt;
     Truncated          "truncated"           Corrupt;

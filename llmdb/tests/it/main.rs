@@ -13,6 +13,7 @@ mod model;
 mod opening;
 mod partitions;
 mod read_only;
+mod retention;
 mod support;
 mod transactions;
 mod volume;

@@ -7,6 +7,7 @@ pub(crate) mod change;
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod head;
+pub(crate) mod kept;
 pub(crate) mod key;
 pub(crate) mod rect;
 pub(crate) mod take;

@@ -4,6 +4,7 @@ use super::{Absences, Reader};
 use crate::belief::Belief;
 use crate::codec::key::EncodedKey;
 use crate::codec::rect::Rect;
+use crate::kept::Kept;
 use crate::{Interval, PartitionId, Result, TxTime, ValidTime, Value};
 use llmdb_storage::{Cursor, ValueRef, View};
 use std::fmt;
@@ -39,7 +40,8 @@ pub struct Rectangle<'v> {
 }
 
 impl<'v, V: View> Reader<'v, V> {
-    /// Everything that was ever believed about the key.
+    /// Everything that was ever believed about the key; where part of that was retired, what was
+    /// believed at any T that is kept, each rectangle whole as it was.
     ///
     /// The rectangles, without values, are collected first: O(history) time and space.
     ///
@@ -52,12 +54,30 @@ impl<'v, V: View> Reader<'v, V> {
         absences: Absences,
     ) -> Result<History<'v, V>> {
         let key = EncodedKey::new(partition, user_key)?;
-        let mut rects = self.all_rects(&key)?;
+        let mut rects = self.kept_rects(partition, &key)?;
         if absences == Absences::Omit {
             rects.retain(|rect| !rect.absence);
         }
         rects.sort_by_key(|rect| (rect.tx_from, rect.valid.from()));
         Ok(History { reader: *self, key, rects: rects.into_iter() })
+    }
+
+    /// The rectangles of the current belief.
+    pub(crate) fn open_rects(&self, key: &EncodedKey) -> Result<Vec<Rect>> {
+        let mut rects = Vec::new();
+        let Some((head, _)) = self.head(key)? else { return Ok(rects) };
+        Belief::new(self.view, self.trees, key, Some(head)).segments(Interval::ALL, &mut rects)?;
+        Ok(rects)
+    }
+
+    /// The rectangles of a key that were believed at any T that is kept.
+    pub(super) fn kept_rects(&self, partition: PartitionId, key: &EncodedKey) -> Result<Vec<Rect>> {
+        let mut rects = self.all_rects(key)?;
+        let kept = Kept::load(self.view, &self.trees, partition)?;
+        if !kept.is_all() {
+            rects.retain(|rect| kept.touches(rect));
+        }
+        Ok(rects)
     }
 
     fn all_rects(&self, key: &EncodedKey) -> Result<Vec<Rect>> {

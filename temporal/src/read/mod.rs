@@ -92,6 +92,14 @@ impl<'v, V: View> Reader<'v, V> {
         Self { view, trees: *trees }
     }
 
+    pub(crate) fn view(&self) -> &'v V {
+        self.view
+    }
+
+    pub(crate) fn trees(&self) -> &Trees {
+        &self.trees
+    }
+
     /// What the key has at a point of both times: the maximal segment around `at.valid` as
     /// believed at `at.tx`, or `None` where it is absent or unknown.
     ///

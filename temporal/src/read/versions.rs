@@ -6,6 +6,7 @@ use crate::codec::head::{Head, Kind};
 use crate::codec::key::{self, EncodedKey, decode_event};
 use crate::{EventId, PartitionId, Result, TreeName, TxTime, ValidTime, Value};
 use llmdb_storage::{Cursor, ValueRef, View};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The events of a range of keys: by key, and newest first for each.
@@ -15,6 +16,8 @@ pub struct Versions<'v, V: View + 'v> {
     heads: V::Cursor<'v>,
     events: V::Cursor<'v>,
     started: bool,
+    /// Whether anything was ever retired, of any partition.
+    retired: bool,
     key: Option<Current>,
 }
 
@@ -27,6 +30,8 @@ struct Current {
     head: Option<Head>,
     /// The next event in `events`.
     next: Option<EventId>,
+    /// Those that are kept, where part of the partition's past was retired.
+    kept: Option<BTreeSet<EventId>>,
 }
 
 /// One event as it was written, whatever became of it.
@@ -52,7 +57,8 @@ pub struct Version<'v> {
 
 impl<'v, V: View> Reader<'v, V> {
     /// Every event ever recorded on the keys of `range`, with the interval it was written for.
-    /// Events that their own transaction overwrote completely were never recorded.
+    /// Events that their own transaction overwrote completely were never recorded; those that no
+    /// kept T asks for are left out.
     pub fn versions(&self, range: KeyRange) -> Versions<'v, V> {
         Versions {
             reader: *self,
@@ -60,6 +66,7 @@ impl<'v, V: View> Reader<'v, V> {
             heads: self.view.cursor(self.trees.heads),
             events: self.view.cursor(self.trees.events),
             started: false,
+            retired: false,
             key: None,
         }
     }
@@ -102,6 +109,9 @@ impl<'v, V: View> Versions<'v, V> {
             } else if let Some(id) = current.next {
                 let on = self.events.next()?;
                 current.next = if on { event_of(&current.key, &self.events)? } else { None };
+                if current.kept.as_ref().is_some_and(|kept| !kept.contains(&id)) {
+                    continue; // retired, and not swept yet
+                }
                 let read = self.reader.event(&current.key, id)?;
                 let (event, value) = read.ok_or_else(|| missing(id))?;
                 (id, event, value)
@@ -127,6 +137,7 @@ impl<'v, V: View> Versions<'v, V> {
             self.heads.next()?
         } else {
             self.started = true;
+            self.retired = self.reader.view.cursor(self.reader.trees.kept).first()?;
             self.heads.seek(self.range.from())?
         };
         if !on || !self.range.reaches(self.heads.key()) {
@@ -139,7 +150,14 @@ impl<'v, V: View> Versions<'v, V> {
         let next = if on { event_of(&key, &self.events)? } else { None };
         let user_key = user_key.into_owned();
         let head = (head.kind != Kind::Gap && !head.stored).then_some(head);
-        self.key = Some(Current { key, partition, user_key, head, next });
+        let kept = match self.retired && next.is_some() {
+            true => {
+                let rects = self.reader.kept_rects(partition, &key)?;
+                Some(rects.iter().map(|rect| rect.event).collect())
+            }
+            false => None,
+        };
+        self.key = Some(Current { key, partition, user_key, head, next, kept });
         Ok(true)
     }
 }

@@ -15,11 +15,14 @@ use crate::codec::event::Event;
 use crate::codec::head::{Head, Kind};
 use crate::codec::key::{self, EncodedKey, decode_change, decode_event, decode_valid};
 use crate::codec::rect::Rect;
-use crate::{ChangeKind, Error, EventId, Interval, Result, TreeName, Trees, TxTime, ValidTime};
+use crate::kept::Kept;
+use crate::{
+    ChangeKind, Error, EventId, Interval, PartitionId, Result, TreeName, Trees, TxTime, ValidTime,
+};
 use entries::Entries;
 use llmdb_storage::{Cursor, View};
 use replay::Replay;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks everything that the trees of time must satisfy, and lists what does not hold.
 ///
@@ -29,7 +32,12 @@ use std::collections::BTreeSet;
 /// # Errors
 /// [`Error::Storage`] alone: what is wrong with the entries themselves is listed.
 pub fn verify<V: View>(view: &V, trees: &Trees) -> Result<Vec<Problem>> {
-    let mut verifier = Verifier { view, trees: *trees, problems: Vec::new() };
+    let mut verifier =
+        Verifier { view, trees: *trees, kept: BTreeMap::new(), problems: Vec::new() };
+    match Kept::load_all(view, trees) {
+        Ok(kept) => verifier.kept = kept,
+        Err(error) => verifier.report(TreeName::Kept, Err(error))?,
+    }
     verifier.keys()?;
     verifier.changes()?;
     verifier.valid()?;
@@ -40,6 +48,7 @@ pub fn verify<V: View>(view: &V, trees: &Trees) -> Result<Vec<Problem>> {
 struct Verifier<'v, V> {
     view: &'v V,
     trees: Trees,
+    kept: BTreeMap<PartitionId, Kept>,
     problems: Vec<Problem>,
 }
 
@@ -86,7 +95,7 @@ impl<V: View> Verifier<'_, V> {
             for (tree, event) in unindexed {
                 report(tree, Finding::NotIndexed { event });
             }
-            stored.check(&mut report);
+            stored.check(self.kept.get(&name.0).unwrap_or(&Kept::all()), &mut report);
         }
     }
 
@@ -188,10 +197,13 @@ impl Stored {
         Self { head, live, past, events, in_events }
     }
 
-    fn check(self, report: Report<'_>) {
+    /// Where part of the past was retired, the events that are left make the same answers at
+    /// every T that is kept, and may make others in the gaps: so rectangles are compared with the
+    /// gaps closed, and what lies in gaps alone is passed over.
+    fn check(self, kept: &Kept, report: Report<'_>) {
         let replay = Replay::new(&self.events);
         match &self.head {
-            Some(head) => self.check_head(head, &replay, report),
+            Some(head) => self.check_head(head, &replay, kept, report),
             None => report(TreeName::Heads, Finding::NoHead),
         }
         let head = self.head.as_ref().and_then(Head::rect);
@@ -201,11 +213,13 @@ impl Stored {
         for &(event, _) in self.events.iter().filter(|(event, _)| !answering.contains(event)) {
             report(TreeName::Events, Finding::EventUnused { event });
         }
-        compare(TreeName::Live, live, replay.live.into_values().collect(), report);
-        compare(TreeName::Past, self.past, replay.past, report);
+        let closed = |rects| close_gaps(rects, kept);
+        let expected = closed(replay.live.into_values().collect());
+        compare(TreeName::Live, closed(live), expected, report);
+        compare(TreeName::Past, closed(self.past), closed(replay.past), report);
     }
 
-    fn check_head(&self, head: &Head, replay: &Replay, report: Report<'_>) {
+    fn check_head(&self, head: &Head, replay: &Replay, kept: &Kept, report: Report<'_>) {
         let expected = self.events.last().map_or(TxTime::MIN, |(id, _)| id.tx);
         if head.last_tx != expected {
             report(TreeName::Heads, Finding::LastTx { found: head.last_tx, expected });
@@ -223,6 +237,8 @@ impl Stored {
         }
         let stored = self.in_events.binary_search(&head.event).is_ok();
         let whole = self.live.is_empty() && self.past.is_empty() && head.kind != Kind::Gap;
+        // Heads are not rewritten when all but what they show is retired.
+        let whole = whole && (head.whole || kept.is_all());
         if head.whole != whole || head.stored != (stored && head.kind != Kind::Gap) {
             report(TreeName::Heads, Finding::HeadFlags);
         }
@@ -233,6 +249,18 @@ impl Stored {
 fn unstored(head: &Head) -> Option<(EventId, Event)> {
     let rect = head.rect().filter(|_| !head.stored)?;
     Some((rect.event, Event { valid: rect.valid, absence: rect.absence }))
+}
+
+/// The rectangles as they look where only kept T's are told apart.
+fn close_gaps(mut rects: Vec<Rect>, kept: &Kept) -> Vec<Rect> {
+    if !kept.is_all() {
+        rects.retain(|rect| kept.touches(rect));
+        for rect in &mut rects {
+            rect.tx_from = kept.close_gap(rect.tx_from);
+            rect.tx_to = kept.close_gap(rect.tx_to);
+        }
+    }
+    rects
 }
 
 /// Reports what is in one list of rectangles and not in the other.

@@ -9,5 +9,6 @@ mod map;
 mod model;
 mod overlay;
 mod pending;
+mod retire;
 mod verify;
 mod world;

@@ -15,6 +15,7 @@ pub const TREES: Trees = Trees {
     changes: TreeId(5),
     notes: TreeId(6),
     valid: TreeId(7),
+    kept: TreeId(8),
 };
 
 /// The partition of tests that need only one.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::exec::tx::Tx;
 use llmdb::PartitionId;
 use serde_json::json;
 
@@ -93,8 +94,8 @@ fn times_are_absolute_or_relative() {
         assert!(error(&format!("put k v from {bad}")).contains("^^"), "{bad}");
     }
     let Op::Diff(diff) = op("diff p 5/6 /7") else { panic!() };
-    assert_eq!(diff.a, Point { valid: Some(ValidTime(5)), tx: Some(TxTime(6)) });
-    assert_eq!(diff.b, Point { valid: None, tx: Some(TxTime(7)) });
+    assert_eq!(diff.a, Point { valid: Some(ValidTime(5)), tx: Some(TxTime(6).into()) });
+    assert_eq!(diff.b, Point { valid: None, tx: Some(TxTime(7).into()) });
 }
 
 #[test]
@@ -110,15 +111,17 @@ fn savepoints_have_names() {
 
 #[test]
 fn reads_stand_where_was_set_unless_they_say_so() {
-    let at = Point { valid: Some(ValidTime(5)), tx: Some(TxTime(6)) };
-    let set = Defaults { at, limit: Some(9), ..defaults() };
+    let at = Point { valid: Some(ValidTime(5)), tx: Some(TxTime(6).into()) };
+    let set = Defaults { at: at.clone(), limit: Some(9), ..defaults() };
     let get = |line: &str| match parse(line, &set) {
         Ok(Line::Op(Op::Get(_, at))) => at,
         other => panic!("{other:?}"),
     };
     assert_eq!(get("get k"), at);
-    assert_eq!(get("get k at now"), Point { valid: None, ..at });
-    assert_eq!(get("get k tx 1"), Point { tx: Some(TxTime(1)), ..at });
+    assert_eq!(get("get k at now"), Point { valid: None, ..at.clone() });
+    assert_eq!(get("get k tx 1"), Point { tx: Some(TxTime(1).into()), ..at.clone() });
+    let named = Some(Tx::Checkpoint("before".to_owned()));
+    assert_eq!(get("get k tx @before"), Point { tx: named, ..at.clone() });
     let Ok(Line::Op(Op::Scan(scan))) = parse("scan p", &set) else { panic!() };
     assert_eq!((scan.at, scan.limit), (at, Some(9)));
 }
