@@ -82,7 +82,7 @@ impl Db {
             let mut batch = Batch::new();
             mark(snapshot, trees, partition, retention.policy(), &pins, now, &mut batch)?;
             for write in batch.iter() {
-                match write.value {
+                match write.value.bytes() {
                     Some(value) => tx.put(write.tree, write.key, value)?,
                     None => tx.delete(write.tree, write.key)?,
                 }

@@ -345,7 +345,7 @@ impl Shared {
 /// Brings back what the log holds beyond the newest checkpoint. The flag says whether that was
 /// nothing.
 fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer, bool)> {
-    let Opened { mut writer, mark, clean, uuid, .. } = opened;
+    let Opened { mut writer, mark, clean, uuid, pager } = opened;
     let there = vfs.kind(dir)?.is_some();
     let config = LogConfig::new(uuid);
     let from = Lsn::new(mark.lsn);
@@ -361,6 +361,7 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
         return Err(Error::CorruptLog { path: dir.to_owned(), what });
     }
     let mut recovery = Recovery::open(vfs.clone(), dir, config, mark.incarnation, from)?;
+    take_named(&mut recovery, &mut writer)?;
     let mut reached = mark;
     let outcome = recovery.replay(|commit| -> Result<()> {
         if commit.seq != reached.seq + 1 {
@@ -371,12 +372,12 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
         reached.seq = commit.seq;
         Ok(())
     });
-    outcome.map_err(|error| match error {
-        ReplayError::Log(error) => error.into(),
-        ReplayError::Apply(error) => error,
-    })?;
+    outcome.map_err(from_replay)?;
+    // What was read and not proven durable is now to be relied on; the log's own part of it is
+    // made durable by `resume`.
+    pager.sync_written()?;
     let incarnation = mark.incarnation + 1;
-    let log = recovery.resume(incarnation)?;
+    let log = recovery.resume(incarnation)?.with_prerequisite(move || pager.sync_written());
     declare(&mut writer, mark, incarnation)?;
     reached.incarnation = incarnation;
     let as_in_file = reached.seq == mark.seq;
@@ -392,6 +393,41 @@ fn check_unneeded(vfs: &Arc<dyn Vfs>, dir: &Path, uuid: [u8; 16], mark: CommitMa
     match Recovery::open(vfs.clone(), dir, config, mark.incarnation, from) {
         Ok(_) | Err(MissingLog { .. } | MissingSegment { .. }) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes the pages of every value in the file that the log names, before anything is applied and
+/// could be given one of them (M9). Ends the log before the first commit that was not proven
+/// durable and whose value is not all there.
+fn take_named(recovery: &mut Recovery, writer: &mut Writer) -> Result<()> {
+    let pager = writer.pager().clone();
+    let mut named = Vec::new();
+    let outcome = recovery.replay(|commit| -> Result<()> {
+        let references = Record::references(commit.payload, pager.page_size())?;
+        if !references.is_empty() {
+            named.push((commit.start, commit.end, references));
+        }
+        Ok(())
+    });
+    let proven = outcome.map_err(from_replay)?.proven;
+    for (start, end, references) in named {
+        if end > proven {
+            for reference in &references {
+                if !pager.is_whole(reference)? {
+                    recovery.cut_before(start);
+                    return Ok(());
+                }
+            }
+        }
+        writer.adopt(&references)?;
+    }
+    Ok(())
+}
+
+fn from_replay(error: ReplayError<Error>) -> Error {
+    match error {
+        ReplayError::Log(error) => error.into(),
+        ReplayError::Apply(error) => error,
     }
 }
 

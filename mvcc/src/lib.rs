@@ -27,6 +27,7 @@
 //! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks
 //! - [`WriteTx`]: reading a snapshot, buffering writes; [`Savepoint`]: taking some of them back;
 //!   `active`: which are open; `conflict`: what must not have changed
+//! - [`ValueWriter`]: long values, written ahead of their commit
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
 //!   waiting for one's own; `keeper`: what happens some time after
 //! - `checkpoint`, `engine`: from memory to the file, opening, recovery, closing; `stats`
@@ -43,6 +44,13 @@
 //! - **M5** An error of a commit means that nothing of it has happened, except after
 //!   [`Error::Poisoned`], when it may or may not be found after the next open.
 //! - **M6** What is replayed from the log is what was applied: nothing is derived again.
+//! - **M7** The log is never synced past a record that names a value in the file before that value
+//!   is durable: the log's prerequisite syncs the file first.
+//! - **M8** Pages of a value that a record names are not used again while a retained meta page
+//!   would replay that record.
+//! - **M9** Recovery takes the pages of every value that the log names before it applies anything.
+//!   A record that was not proven durable and whose value is not all there ends the log; one that
+//!   was proven durable is not judged until it is read.
 //!
 //! # Not here
 //!
@@ -58,6 +66,7 @@ mod conflict;
 mod engine;
 mod error;
 mod keeper;
+mod long;
 mod options;
 #[allow(unsafe_code, reason = "readers follow a pointer that their slot keeps alive")]
 mod publish;
@@ -75,6 +84,7 @@ pub use active::TxnId;
 pub use backoff::Backoff;
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use long::{Ahead, ValueWriter, Written};
 pub use options::{Durability, EngineOptions, Isolation};
 pub use savepoint::{Savepoint, Savepoints};
 pub use snapshot::Snapshot;

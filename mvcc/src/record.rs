@@ -7,7 +7,7 @@
 //! ```
 
 use crate::{Error, Result};
-use llmdb_storage::{Batch, TreeId, Writer};
+use llmdb_storage::{Batch, Reference, TreeId, Writer};
 
 pub(crate) const HEADER: usize = 16;
 
@@ -43,6 +43,19 @@ impl<'a> Record<'a> {
                 Some(Record::NewTree { mark, tree: TreeId(u32_at(4)), name })
             }
             _ => None,
+        }
+    }
+
+    /// The values in the file that a record names, without applying anything.
+    pub(crate) fn references(bytes: &'a [u8], page_size: usize) -> Result<Vec<Reference>> {
+        match Record::decode(bytes) {
+            Some(Record::Commit { batch, .. }) if Batch::has_references(batch) => {
+                let mut batch = Batch::decode(batch.to_vec())?;
+                // Of several writes of one key the last counts; what the others name is nobody's.
+                batch.sort();
+                Ok(batch.references(page_size)?)
+            }
+            _ => Ok(Vec::new()),
         }
     }
 

@@ -14,6 +14,7 @@
 
 use crate::conflict::Recent;
 use crate::engine::Shared;
+use crate::long::Ahead;
 use crate::publish::{Published, State, States};
 use crate::record::{HEADER, Record};
 use crate::transaction::{Committed, Intent, WriteTx};
@@ -116,7 +117,9 @@ impl Sequencer {
         Log::discard(&*shared.vfs, &shared.log_dir)?;
         let config = LogConfig::new(shared.uuid);
         let vfs = shared.vfs.clone();
-        let log = Log::create(vfs, &shared.log_dir, config, incarnation, self.lsn)?;
+        let pager = shared.pager.clone();
+        let log = Log::create(vfs, &shared.log_dir, config, incarnation, self.lsn)?
+            .with_prerequisite(move || pager.sync_written());
         // Before anything is logged every slot says that the log is needed.
         for _ in 0..3 {
             self.writer.rewrite_meta(self.lsn.get(), incarnation, false)?;
@@ -250,6 +253,7 @@ impl Shared {
         &self,
         tx: &WriteTx<'_>,
         mut batch: Batch,
+        mut ahead: Vec<Ahead<'_>>,
         intent: &mut I,
         durability: Durability,
     ) -> Result<Committed, I::Error> {
@@ -280,11 +284,15 @@ impl Shared {
         let log = sequencer.start_log(self)?;
         batch.sort();
         for write in batch.iter() {
-            let sizes = self.pager.check_sizes(write.key, write.value.unwrap_or_default());
+            let value = write.value.bytes().unwrap_or_default();
+            let sizes = self.pager.check_sizes(write.key, value);
             sizes.map_err(Error::from)?;
         }
         let record = Record::Commit { mark, batch: batch.bytes() };
         let lsn = sequencer.enter(&log, record, Some(&batch))?;
+        for ahead in &mut ahead {
+            ahead.settle(sequencer.writer.is_reserved(ahead.reference().run()));
+        }
         sequencer.mark = mark;
         let seq = sequencer.seq;
         let payload_len = batch.bytes().len();

@@ -2,7 +2,7 @@
 
 use crate::publish::{Published, State};
 use crate::slots::Slot;
-use llmdb_storage::{Pager, Reader, Result, TreeCursor, TreeId, ValueRef, Version, View};
+use llmdb_storage::{Entry, Pager, Reader, Result, TreeCursor, TreeId, ValueRef, Version, View};
 use std::fmt;
 
 /// One state of the database, unchanged for as long as it is held.
@@ -67,5 +67,13 @@ impl View for Snapshot<'_> {
 
     fn cursor(&self, tree: TreeId) -> TreeCursor<'_> {
         self.reader().walk(tree)
+    }
+
+    fn entry(&self, tree: TreeId, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        self.reader().find_entry(tree, key)
+    }
+
+    fn unborn(&self, descriptor: &[u8]) -> Result<Entry<'_>> {
+        self.pager.unborn(descriptor)
     }
 }

@@ -3,9 +3,10 @@
 use crate::active::TxnId;
 use crate::conflict::Footprint;
 use crate::engine::Shared;
+use crate::long::{Ahead, ValueWriter, Written};
 use crate::savepoint::{Savepoint, Savepoints};
 use crate::{Durability, Error, Isolation, Result, Snapshot};
-use llmdb_storage::{Batch, Cursor, Reader, TreeId, View};
+use llmdb_storage::{Batch, Cursor, NewValue, REFERENCE_BYTES_MIN, Reader, TreeId, View};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct WriteTx<'e> {
     broken: Option<Arc<str>>,
     /// Each with the number of writes before it.
     savepoints: Savepoints<usize>,
+    /// Long values that its writes name.
+    ahead: Vec<Ahead<'e>>,
 }
 
 /// What a layer above wants to have done at the transaction's place in the commit order, where
@@ -98,6 +101,7 @@ impl<'e> WriteTx<'e> {
             declared: Footprint::default(),
             broken: None,
             savepoints: Savepoints::new(id),
+            ahead: Vec::new(),
         }
     }
 
@@ -117,7 +121,7 @@ impl<'e> WriteTx<'e> {
     /// Damage on the way; the transaction can then only be rolled back.
     pub fn get(&mut self, tree: TreeId, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some(i) = self.own_writes().get(&(tree, key.to_vec())).copied() {
-            return Ok(self.writes.get(i).value.map(<[u8]>::to_vec));
+            return self.own_value(i);
         }
         self.note_read(tree, key);
         let read = self.snapshot.get(tree, key).map(|value| value.map(|value| value.into_vec()));
@@ -142,12 +146,24 @@ impl<'e> WriteTx<'e> {
         self.own_writes();
         let own = self.own.iter().flat_map(|own| own.range((tree, from.to_vec())..));
         for ((_, key), i) in own.take_while(|((t, key), _)| *t == tree && below(key)) {
-            match self.writes.get(*i).value {
-                Some(value) => entries.insert(key.clone(), value.to_vec()),
+            match self.own_value(*i)? {
+                Some(value) => entries.insert(key.clone(), value),
                 None => entries.remove(key),
             };
         }
         Ok(entries.into_iter().collect())
+    }
+
+    /// What own write number `i` gives its key.
+    fn own_value(&self, i: usize) -> Result<Option<Vec<u8>>> {
+        match self.writes.get(i).value {
+            NewValue::Absent => Ok(None),
+            NewValue::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+            NewValue::Reference(descriptor) => {
+                let entry = self.shared.pager.unborn(descriptor)?;
+                Ok(Some(entry.into_value()?.into_vec()))
+            }
+        }
     }
 
     fn read_range(
@@ -179,15 +195,50 @@ impl<'e> WriteTx<'e> {
         self.broken.get_or_insert_with(|| cause.to_string().into());
     }
 
-    /// Buffers "`key` has `value`".
+    /// Buffers "`key` has `value`". A long value is written into the file at once.
     ///
     /// # Errors
-    /// A key or value out of limits. The transaction goes on.
+    /// A key or value out of limits; no room for a long value. The transaction goes on.
     pub fn put(&mut self, tree: TreeId, key: &[u8], value: &[u8]) -> Result<()> {
         self.shared.pager.check_sizes(key, value)?;
+        if value.len() >= REFERENCE_BYTES_MIN {
+            let mut writer = self.value_writer(value.len() as u64);
+            writer.push(value)?;
+            return self.put_written(tree, key, writer.finish()?);
+        }
         self.writes.put(tree, key, value);
         self.wrote(tree, key);
         Ok(())
+    }
+
+    /// Takes a value of about `len_hint` bytes (0 if nobody knows) as it comes.
+    pub fn value_writer(&self, len_hint: u64) -> ValueWriter<'e> {
+        ValueWriter::new(self.shared, len_hint)
+    }
+
+    /// Buffers "`key` has what was written".
+    ///
+    /// # Errors
+    /// As [`WriteTx::put`].
+    pub fn put_written(&mut self, tree: TreeId, key: &[u8], value: Written<'e>) -> Result<()> {
+        match value {
+            Written::Short(value) => {
+                self.shared.pager.check_sizes(key, &value)?;
+                self.writes.put(tree, key, &value);
+            }
+            Written::Long(ahead) => {
+                self.shared.pager.check_sizes(key, &[])?;
+                self.writes.put_reference(tree, key, &[], ahead.reference());
+                self.ahead.push(ahead);
+            }
+        }
+        self.wrote(tree, key);
+        Ok(())
+    }
+
+    /// Keeps a long value that the commit's [`Intent`] will name until the commit.
+    pub fn keep(&mut self, ahead: Ahead<'e>) {
+        self.ahead.push(ahead);
     }
 
     /// Buffers "`key` is absent".
@@ -287,7 +338,8 @@ impl<'e> WriteTx<'e> {
             return Err(Error::Broken { cause }.into());
         }
         let batch = std::mem::take(&mut self.writes);
-        self.shared.commit(&self, batch, intent, durability)
+        let ahead = std::mem::take(&mut self.ahead);
+        self.shared.commit(&self, batch, ahead, intent, durability)
     }
 
     /// Forgets everything. The same as dropping it.

@@ -8,7 +8,7 @@ use crate::edit::{Edit, Level};
 use crate::extent::{self, Extents};
 use crate::spill::COPIES_MAX;
 use crate::writer::Writer;
-use crate::{Batch, Error, Result, TreeId, Write};
+use crate::{Batch, Error, NewValue, Result, TreeId, Write};
 use std::collections::VecDeque;
 
 /// Writes that come one by one, in (tree, key) order, one a key: more than fit in memory.
@@ -72,6 +72,7 @@ impl Writer {
             self.undo(undo);
         }
         self.half_applied = false;
+        self.taken_runs.clear();
         self.return_credit();
         applied
     }
@@ -88,14 +89,14 @@ impl Writer {
             if !self.has_tree(write.tree) {
                 return Err(Error::NoSuchTree { tree: write.tree });
             }
-            self.pager.check_sizes(write.key, write.value.unwrap_or_default())?;
+            self.pager.check_sizes(write.key, write.value.bytes().unwrap_or_default())?;
             if self.make_room(&mut since_spill)? || write.tree != last {
                 path.clear();
             }
             last = write.tree;
             let extents = match write.value {
-                Some(value) if !self.pager.is_inline(write.key, value) => {
-                    Some(self.write_extent(value)?.encode())
+                NewValue::Bytes(value) if !self.pager.is_inline(write.key, value) => {
+                    Some(self.write_extent(value)?.encode(&[]))
                 }
                 _ => None,
             };
@@ -103,8 +104,9 @@ impl Writer {
             edit.path = std::mem::take(&mut path);
             match (write.value, extents) {
                 (_, Some(body)) => edit.put(write.key, &body, true)?,
-                (Some(value), None) => edit.put(write.key, value, false)?,
-                (None, None) => edit.delete(write.key)?,
+                (NewValue::Bytes(value), None) => edit.put(write.key, value, false)?,
+                (NewValue::Reference(body), None) => edit.put_reference(write.key, body)?,
+                (NewValue::Absent, None) => edit.delete(write.key)?,
             }
             path = std::mem::take(&mut edit.path);
         }
@@ -113,6 +115,7 @@ impl Writer {
 
     /// Applies a batch for which frames are set aside.
     fn apply_reserved(&mut self, batch: &Batch) -> Result<()> {
+        self.check_references(batch)?;
         let extents = self.write_extents(batch)?;
         // Until all is applied nothing may follow: an error, or a panic, leaves half a batch.
         self.half_applied = true;
@@ -121,6 +124,7 @@ impl Writer {
             self.poison(error);
         }
         self.half_applied = false;
+        self.taken_runs.clear();
         applied
     }
 
@@ -136,7 +140,7 @@ impl Writer {
     fn write_extents(&mut self, batch: &Batch) -> Result<VecDeque<Extents>> {
         let mut written = VecDeque::new();
         for write in batch.iter() {
-            let Some(value) = write.value else { continue };
+            let Some(value) = write.value.bytes() else { continue };
             if self.pager.is_inline(write.key, value) {
                 continue;
             }
@@ -172,14 +176,15 @@ impl Writer {
             while at < batch.len() && batch.get(at).tree == tree {
                 let write = batch.get(at);
                 match write.value {
-                    Some(value) if edit.pager.is_inline(write.key, value) => {
+                    NewValue::Bytes(value) if edit.pager.is_inline(write.key, value) => {
                         edit.put(write.key, value, false)?;
                     }
-                    Some(_) => {
+                    NewValue::Bytes(_) => {
                         let extents = extents.pop_front().expect("one for each long value");
-                        edit.put(write.key, &extents.encode(), true)?;
+                        edit.put(write.key, &extents.encode(&[]), true)?;
                     }
-                    None => edit.delete(write.key)?,
+                    NewValue::Reference(body) => edit.put_reference(write.key, body)?,
+                    NewValue::Absent => edit.delete(write.key)?,
                 }
                 at += 1;
             }

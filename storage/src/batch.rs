@@ -3,17 +3,22 @@
 //! ```text
 //! write := tree u32 | key_len u32 | value_len u32 | key | value      little-endian
 //!          value_len = u32::MAX: the key is absent afterwards, no value follows
+//!          value_len = u32::MAX - 1: the value was written ahead; in its place: len u16 | the
+//!          descriptor of its extent, as in a leaf, born in version 0
 //! ```
 //!
 //! Writing each once and applying from the same bytes keeps a commit at one copy per write, and
 //! makes replay the same code path as a commit.
 
-use crate::{Error, Result, TreeId};
+use crate::extent::{Extents, HEAD_MAX};
+use crate::{Error, PageId, Reference, Result, TreeId};
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 const HEADER: usize = 12;
 const ABSENT: u32 = u32::MAX;
+const REFERENCE: u32 = u32::MAX - 1;
 
 /// The resolved writes of one commit.
 #[derive(Clone)]
@@ -53,21 +58,65 @@ impl Default for Batch {
     }
 }
 
-/// One resolved write: `value` is `None` where the key is absent afterwards.
+/// One resolved write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Write<'b> {
     /// The tree written to.
     pub tree: TreeId,
     /// The key, in the tree's own encoding.
     pub key: &'b [u8],
-    /// The new value, or `None` for a deletion.
-    pub value: Option<&'b [u8]>,
+    /// What the key has afterwards.
+    pub value: NewValue<'b>,
+}
+
+/// What a key has after a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum NewValue<'b> {
+    /// Nothing.
+    Absent,
+    /// These bytes.
+    Bytes(&'b [u8]),
+    /// A value that was written ahead: its descriptor, for [`Pager::unborn`](crate::Pager::unborn).
+    Reference(&'b [u8]),
+}
+
+impl<'b> NewValue<'b> {
+    /// The bytes, where the batch has them itself.
+    pub fn bytes(self) -> Option<&'b [u8]> {
+        match self {
+            NewValue::Bytes(bytes) => Some(bytes),
+            NewValue::Absent | NewValue::Reference(_) => None,
+        }
+    }
+}
+
+impl<'b> Write<'b> {
+    /// Where the value lies that it names, and the head before that; `None` if it names none.
+    pub(crate) fn extents(&self, page_size: usize) -> Result<Option<(Extents, &'b [u8])>> {
+        match self.value {
+            NewValue::Reference(body) => {
+                // Page 0 stands for the log.
+                Extents::decode(body, PageId(0), page_size).map(Some)
+            }
+            NewValue::Absent | NewValue::Bytes(_) => Ok(None),
+        }
+    }
 }
 
 impl fmt::Debug for Write<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = self.value.map(<[u8]>::len);
-        write!(f, "Write({:?}, key of {} bytes, value of {size:?})", self.tree, self.key.len())
+        write!(f, "Write({:?}, key of {} bytes, {:?})", self.tree, self.key.len(), self.value)
+    }
+}
+
+impl fmt::Debug for NewValue<'_> {
+    /// Lengths alone: contents are the user's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NewValue::Absent => f.write_str("absent"),
+            NewValue::Bytes(bytes) => write!(f, "value of {} bytes", bytes.len()),
+            NewValue::Reference(_) => f.write_str("value written ahead"),
+        }
     }
 }
 
@@ -85,26 +134,35 @@ impl Batch {
 
     /// Adds "`key` of `tree` has `value`". A later write of the same key in the batch wins.
     pub fn put(&mut self, tree: TreeId, key: &[u8], value: &[u8]) {
-        self.push(tree, key, Some(value));
+        self.push(tree, key, value.len() as u32, &[value]);
     }
 
     /// Adds "`key` of `tree` is absent".
     pub fn delete(&mut self, tree: TreeId, key: &[u8]) {
-        self.push(tree, key, None);
+        self.push(tree, key, ABSENT, &[]);
     }
 
-    fn push(&mut self, tree: TreeId, key: &[u8], value: Option<&[u8]>) {
+    /// Adds "`key` of `tree` has `head`, and behind it the value that was written ahead".
+    ///
+    /// # Panics
+    /// Where the head has more than 64 bytes.
+    pub fn put_reference(&mut self, tree: TreeId, key: &[u8], head: &[u8], tail: &Reference) {
+        assert!(head.len() <= HEAD_MAX, "a head is short");
+        let body = tail.extents.encode(head);
+        self.push(tree, key, REFERENCE, &[&(body.len() as u16).to_le_bytes(), &body]);
+    }
+
+    fn push(&mut self, tree: TreeId, key: &[u8], value_len: u32, value: &[&[u8]]) {
         let place = Place::new(tree, key, self.bytes.len());
         // Writes that come in order need no sorting.
         self.sorted = self.sorted
             && (self.places.last()).is_none_or(|last| self.order_of(last, &place, key).is_lt());
         self.places.push(place);
-        let value_len = value.map_or(ABSENT, |v| v.len() as u32);
         self.bytes.extend_from_slice(&tree.0.to_le_bytes());
         self.bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(&value_len.to_le_bytes());
         self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+        value.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
     }
 
     /// How the write at `a` orders against one of `b`'s place with `key`.
@@ -200,10 +258,13 @@ impl Batch {
             let Some(header) = bytes.get(at..at + HEADER) else { return Err(bad) };
             let key_len = u32_at(header, 4) as usize;
             let value_len = match u32_at(header, 8) {
-                ABSENT => 0,
-                len => len as usize,
+                ABSENT => Some(0),
+                REFERENCE => reference_len(&bytes[at + HEADER..], key_len),
+                len => Some(len as usize),
             };
-            let end = key_len.checked_add(value_len).and_then(|n| n.checked_add(at + HEADER));
+            let end = value_len
+                .and_then(|value_len| key_len.checked_add(value_len))
+                .and_then(|n| n.checked_add(at + HEADER));
             match end {
                 Some(end) if end <= bytes.len() => {
                     let key = &bytes[at + HEADER..at + HEADER + key_len];
@@ -216,6 +277,34 @@ impl Batch {
         Ok(Self { bytes, places, sorted: false })
     }
 
+    /// Whether any write of a log record's bytes names a value that was written ahead.
+    pub fn has_references(bytes: &[u8]) -> bool {
+        let mut at = 0;
+        while let Some(header) = bytes.get(at..at + HEADER) {
+            let value_len = match u32_at(header, 8) {
+                REFERENCE => return true,
+                ABSENT => 0,
+                len => len as usize,
+            };
+            at += HEADER + u32_at(header, 4) as usize + value_len;
+        }
+        false
+    }
+
+    /// The values written ahead that a sorted batch names, each once.
+    ///
+    /// # Errors
+    /// [`Error::CorruptPage`] where a descriptor contradicts itself: the bytes may come from a log.
+    pub fn references(&self, page_size: usize) -> Result<Vec<Reference>> {
+        let mut references = Vec::new();
+        for write in self.iter() {
+            if let Some((extents, _)) = write.extents(page_size)? {
+                references.push(Reference { extents: Arc::new(extents) });
+            }
+        }
+        Ok(references)
+    }
+
     fn key_at(&self, start: usize) -> &[u8] {
         let key_len = u32_at(&self.bytes, start + 4) as usize;
         &self.bytes[start + HEADER..start + HEADER + key_len]
@@ -226,11 +315,21 @@ impl Batch {
         let key_len = u32_at(header, 4) as usize;
         let body = &self.bytes[start + HEADER..];
         let value = match u32_at(header, 8) {
-            ABSENT => None,
-            len => Some(&body[key_len..key_len + len as usize]),
+            ABSENT => NewValue::Absent,
+            REFERENCE => {
+                let len = reference_len(body, key_len).expect("it was pushed or checked");
+                NewValue::Reference(&body[key_len + 2..key_len + len])
+            }
+            len => NewValue::Bytes(&body[key_len..key_len + len as usize]),
         };
         Write { tree: TreeId(u32_at(header, 0)), key: &body[..key_len], value }
     }
+}
+
+/// Bytes of a reference behind a key, with their length.
+fn reference_len(body: &[u8], key_len: usize) -> Option<usize> {
+    let len = body.get(key_len..)?.first_chunk::<2>()?;
+    Some(2 + u16::from_le_bytes(*len) as usize)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -252,8 +351,8 @@ mod tests {
             batch.sort();
             let writes: Vec<_> = batch.iter().collect();
             assert_eq!(writes.len(), 2);
-            assert_eq!((writes[0].key, writes[0].value), (&b"z"[..], Some(&b""[..])));
-            assert_eq!((writes[1].key, writes[1].value), (&b"b"[..], None));
+            assert_eq!((writes[0].key, writes[0].value), (&b"z"[..], NewValue::Bytes(b"")));
+            assert_eq!((writes[1].key, writes[1].value), (&b"b"[..], NewValue::Absent));
             assert!(batch.touches(TreeId(2), b"a", Some(b"c")));
             assert!(!batch.touches(TreeId(2), b"c", None));
             assert!(batch.touches_key(TreeId(1), b"z"));
@@ -273,7 +372,7 @@ mod tests {
         batch.truncate(9);
         batch.put(TreeId(1), b"a", b"4");
         batch.sort();
-        let values: Vec<_> = batch.iter().map(|write| write.value.unwrap()).collect();
+        let values: Vec<_> = batch.iter().map(|write| write.value.bytes().unwrap()).collect();
         assert_eq!(values, [b"4", b"2", b"1"]);
     }
 

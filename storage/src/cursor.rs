@@ -6,7 +6,7 @@
 use crate::node::Node;
 use crate::pager::Where;
 use crate::reader::Reader;
-use crate::{Cursor, Error, PageId, Result, TreeId, ValueRef};
+use crate::{Cursor, Entry, Error, PageId, Result, TreeId, ValueRef};
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -264,5 +264,10 @@ impl Cursor for TreeCursor<'_> {
 
     fn value(&self) -> Result<ValueRef<'_>> {
         self.value_ref()
+    }
+
+    fn entry(&self) -> Result<Entry<'_>> {
+        let step = self.path.last().expect("the cursor stands on an entry");
+        self.reader.entry(step.node.cell(step.index), step.id)
     }
 }

@@ -205,6 +205,14 @@ impl<'w> Edit<'w> {
         self.insert(i, key, body, overflow)
     }
 
+    /// `key` has the value from now on that was written ahead, into a run that is reserved.
+    pub(crate) fn put_reference(&mut self, key: &[u8], body: &[u8]) -> Result<()> {
+        let (extents, head) = Extents::decode(body, PageId(0), self.pager.page_size)?;
+        self.writer.take_run(&extents)?;
+        let birth = self.writer.version;
+        self.put(key, &Extents { birth, logged: true, ..extents }.encode(head), true)
+    }
+
     /// `key` is absent from now on.
     pub(crate) fn delete(&mut self, key: &[u8]) -> Result<()> {
         if !self.position(key)? {
@@ -226,9 +234,12 @@ impl<'w> Edit<'w> {
             return Ok(());
         }
         let id: PageId = self.path[leaf].page.id;
-        let extents = Extents::decode(cell.body, id, self.pager.page_size)?;
+        let (extents, _) = Extents::decode(cell.body, id, self.pager.page_size)?;
         for &(page, pages) in &extents.parts {
-            self.writer.drop_pages(page, pages, extents.birth)?;
+            match extents.logged {
+                true => self.writer.drop_logged(page, pages, extents.birth)?,
+                false => self.writer.drop_pages(page, pages, extents.birth)?,
+            }
         }
         Ok(())
     }

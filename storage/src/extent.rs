@@ -1,51 +1,71 @@
 //! Values too long for a leaf: runs of whole pages that hold the value and nothing else.
 //!
 //! ```text
-//! descriptor, in the leaf:  len u32 | check u32 | birth u64 | parts: (page u48, pages u32) ...
-//! stream, over the parts:   value | one CRC-32 per 64 KiB of value (if there is more than one)
+//! descriptor, in the leaf:  len u32 | check u32 | birth u64 | head_len u8 | flags u8
+//!                           | head | parts: (page u48, pages u32) ...
+//! stream, over the parts:   tail | one CRC-32 per 64 KiB of it (if there is more than one)
 //! ```
 //!
-//! `check` is the CRC of the value, or of the CRC table where there is one; it is seeded with the
-//! file and the first page, so that bytes of another place or file never pass. Extents are written
-//! to the file when the write is applied, into pages that no live root reaches, and are synced by
-//! the checkpoint; until then the log holds the value.
+//! A value is its *head*, a few bytes that stay in the leaf, and its *tail* of `len` bytes. So a
+//! layer above can put a header before a value that was written before that header was known.
+//!
+//! `check` is the CRC of the tail, or of the CRC table where there is one; it is seeded with the
+//! file and the first page, so that bytes of another place or file never pass. An extent is
+//! written to the file before the write that names it is applied, into pages that no live root
+//! reaches. Either the log holds the bytes as well, and then the next checkpoint syncs the extent;
+//! or the log names the extent (`logged`, see `long`), and then it is synced before the log is.
 
 use crate::pager::Pager;
+use crate::space::Run;
 use crate::{Error, PageId, Result, ValueRef, Version};
 use std::io::IoSlice;
 
-/// The longest value: 2 GiB - 1.
-pub(crate) const VALUE_MAX: usize = i32::MAX as usize;
-const CHUNK: usize = 64 << 10;
-const FIXED: usize = 16;
-const PART: usize = 10;
-/// A value lies in at most so many runs.
-pub(crate) const PARTS_MAX: usize = 8;
+/// The longest tail: 2 GiB - 1 of a user's bytes, and what a layer above puts around them.
+pub(crate) const VALUE_MAX: usize = i32::MAX as usize + 64;
+/// Bytes of a tail that one CRC covers.
+pub(crate) const CHUNK: usize = 64 << 10;
+/// The longest head.
+pub(crate) const HEAD_MAX: usize = 64;
+/// A value lies in at most so many runs. With the longest head and key the descriptor still fits
+/// a leaf of the smallest page.
+pub(crate) const PARTS_MAX: usize = 64;
 
-/// Where a value lies.
+const FIXED: usize = 18;
+const PART: usize = 10;
+const LOGGED: u8 = 1;
+
+const _: () = assert!(FIXED + HEAD_MAX + PART * PARTS_MAX <= 4096 / 16 * 7 - (4096 / 4 - 24));
+
+/// Where the tail of a value lies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Extents {
     pub(crate) len: u32,
     pub(crate) check: u32,
     pub(crate) birth: Version,
-    pub(crate) parts: Vec<(PageId, u64)>,
+    /// The log names the pages instead of repeating their bytes.
+    pub(crate) logged: bool,
+    pub(crate) parts: Vec<Run>,
 }
 
-/// Pages for a value of `len` bytes and its checksums.
+/// Pages for a tail of `len` bytes and its checksums.
 pub(crate) fn pages_for(len: usize, page_size: usize) -> u64 {
     (len + table_len(len)).div_ceil(page_size) as u64
 }
 
-fn table_len(len: usize) -> usize {
+/// Bytes of the CRC table.
+pub(crate) fn table_len(len: usize) -> usize {
     if len > CHUNK { len.div_ceil(CHUNK) * 4 } else { 0 }
 }
 
 impl Extents {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(FIXED + PART * self.parts.len());
+    pub(crate) fn encode(&self, head: &[u8]) -> Vec<u8> {
+        assert!(head.len() <= HEAD_MAX, "the head of a value is short");
+        let mut body = Vec::with_capacity(FIXED + head.len() + PART * self.parts.len());
         body.extend_from_slice(&self.len.to_le_bytes());
         body.extend_from_slice(&self.check.to_le_bytes());
         body.extend_from_slice(&self.birth.0.to_le_bytes());
+        body.extend_from_slice(&[head.len() as u8, if self.logged { LOGGED } else { 0 }]);
+        body.extend_from_slice(head);
         for (page, pages) in &self.parts {
             body.extend_from_slice(&page.0.to_le_bytes()[..6]);
             body.extend_from_slice(&(*pages as u32).to_le_bytes());
@@ -53,42 +73,49 @@ impl Extents {
         body
     }
 
-    /// Reads a descriptor found in the leaf `at`.
-    pub(crate) fn decode(body: &[u8], at: PageId, page_size: usize) -> Result<Self> {
+    /// Reads a descriptor found in the leaf `at`, and the head in it.
+    pub(crate) fn decode(body: &[u8], at: PageId, page_size: usize) -> Result<(Self, &[u8])> {
         let bad = || Error::corrupt(at, "a value's extents do not fit its length");
-        let parts = body.len().checked_sub(FIXED).filter(|len| len.is_multiple_of(PART));
-        if parts.is_none_or(|len| len == 0 || len > PART * PARTS_MAX) {
+        let Some((fixed, rest)) = body.split_at_checked(FIXED) else { return Err(bad()) };
+        let (head_len, flags) = (fixed[16] as usize, fixed[17]);
+        let Some((head, list)) = rest.split_at_checked(head_len) else { return Err(bad()) };
+        let fits = |len: usize| len > 0 && len.is_multiple_of(PART) && len <= PART * PARTS_MAX;
+        if !fits(list.len()) || head_len > HEAD_MAX || flags & !LOGGED != 0 {
             return Err(bad());
         }
-        let u32_at = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().expect("four"));
-        let mut parts = Vec::with_capacity((body.len() - FIXED) / PART);
-        for part in body[FIXED..].chunks_exact(PART) {
+        let u32_at = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four"));
+        let mut parts = Vec::with_capacity(list.len() / PART);
+        for part in list.chunks_exact(PART) {
             let mut id = [0; 8];
             id[..6].copy_from_slice(&part[..6]);
             let pages = u32::from_le_bytes(part[6..].try_into().expect("four"));
             parts.push((PageId(u64::from_le_bytes(id)), u64::from(pages)));
         }
-        let birth = Version(u64::from_le_bytes(body[8..16].try_into().expect("eight")));
-        let extents = Extents { len: u32_at(0), check: u32_at(4), birth, parts };
+        let birth = Version(u64::from_le_bytes(fixed[8..16].try_into().expect("eight")));
+        let logged = flags & LOGGED != 0;
+        let extents = Extents { len: u32_at(0), check: u32_at(4), birth, logged, parts };
         let pages: u64 = extents.parts.iter().map(|part| part.1).sum();
-        if extents.len as usize > VALUE_MAX || pages != pages_for(extents.len as usize, page_size) {
+        let empty = extents.parts.iter().any(|part| part.1 == 0);
+        let wanted = pages_for(extents.len as usize, page_size);
+        if extents.len as usize > VALUE_MAX || pages != wanted || empty {
             return Err(bad());
         }
-        Ok(extents)
+        Ok((extents, head))
     }
 
-    fn first(&self) -> PageId {
+    pub(crate) fn first(&self) -> PageId {
         self.parts[0].0
+    }
+
+    /// One past the last page.
+    pub(crate) fn end(&self) -> u64 {
+        let ends = self.parts.iter().map(|(page, pages)| page.0.saturating_add(*pages));
+        ends.max().expect("a value has at least one part")
     }
 }
 
 /// Writes a value into `parts`, which belong to nobody yet, and describes it.
-pub(crate) fn write(
-    pager: &Pager,
-    parts: &[(PageId, u64)],
-    birth: Version,
-    value: &[u8],
-) -> Result<Extents> {
+pub(crate) fn write(pager: &Pager, parts: &[Run], birth: Version, value: &[u8]) -> Result<Extents> {
     let end = parts.iter().map(|(page, pages)| page.0 + pages).max();
     pager.grow(end.expect("a value has at least one part"))?;
     let first = parts[0].0;
@@ -111,10 +138,10 @@ pub(crate) fn write(
         pager.file.write_all_at(&slices, page.0 * pager.page_size as u64)?;
         pager.table.clear_verified(page);
     }
-    Ok(Extents { len: value.len() as u32, check, birth, parts: parts.to_vec() })
+    Ok(Extents { len: value.len() as u32, check, birth, logged: false, parts: parts.to_vec() })
 }
 
-/// Reads a value; the first read since it was written checks it.
+/// Reads a tail; the first read since it was written checks it.
 ///
 /// # Safety
 /// A root that reaches the value is pinned while the value is used.
@@ -159,7 +186,8 @@ pub(crate) unsafe fn read<'p>(pager: &'p Pager, extents: &Extents) -> Result<Val
     })
 }
 
-fn check(pager: &Pager, first: PageId, bytes: &[u8]) -> u32 {
+/// The CRC of bytes of the value whose first page is `first`.
+pub(crate) fn check(pager: &Pager, first: PageId, bytes: &[u8]) -> u32 {
     pager.seed.extent(first, bytes)
 }
 
@@ -173,31 +201,38 @@ mod tests {
 
     fn extents() -> Extents {
         let parts = vec![(PageId(0x0102), 3), (PageId(9), 2)];
-        Extents { len: 18_000, check: 0x0403_0201, birth: Version(7), parts }
+        Extents { len: 18_000, check: 0x0403_0201, birth: Version(7), logged: true, parts }
     }
 
     #[test]
     fn a_descriptors_bytes_are_where_the_format_says() {
         let golden = [
             0x50, 0x46, 0, 0, 1, 2, 3, 4, 7, 0, 0, 0, 0, 0, 0, 0, // len, check, birth
+            3, 1, b'a', b'b', b'c', // head_len, flags, head
             2, 1, 0, 0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 0, 0, 2, 0, 0, 0, // two parts
         ];
-        assert_eq!(extents().encode(), golden);
-        assert_eq!(Extents::decode(&golden, PageId(1), 4096).unwrap(), extents());
+        assert_eq!(extents().encode(b"abc"), golden);
+        let read = Extents::decode(&golden, PageId(1), 4096).unwrap();
+        assert_eq!(read, (extents(), &b"abc"[..]));
     }
 
     #[test]
     fn descriptors_that_do_not_add_up_are_refused() {
-        let body = extents().encode();
+        let refused = |body: &[u8]| Extents::decode(body, PageId(1), 4096).is_err();
+        let body = extents().encode(b"abc");
         for cut in 0..body.len() {
-            assert!(Extents::decode(&body[..cut], PageId(1), 4096).is_err(), "{cut}");
+            assert!(refused(&body[..cut]), "{cut}");
         }
-        let mut longer = body.clone();
-        longer[1] = 0xff;
-        assert!(Extents::decode(&longer, PageId(1), 4096).is_err());
+        for (at, byte) in [(1, 0xff), (16, 4), (16, 0xff), (17, 2)] {
+            let mut mangled = body.clone();
+            mangled[at] = byte;
+            assert!(refused(&mangled), "byte {at}");
+        }
         let parts = vec![(PageId(5), 1); PARTS_MAX + 1];
         let scattered = Extents { len: 4096 * parts.len() as u32, parts, ..extents() };
-        assert!(Extents::decode(&scattered.encode(), PageId(1), 4096).is_err());
+        assert!(refused(&scattered.encode(b"")));
+        let parts = vec![(PageId(5), 5), (PageId(50), 0)];
+        assert!(refused(&Extents { parts, ..extents() }.encode(b"")), "a part without pages");
     }
 
     /// Pages that held a value found good are used for another: its bytes are checked again.

@@ -6,15 +6,17 @@
 //! after everything it refers to; so the table is consulted no further down.
 
 use crate::budget::Budget;
-use crate::extent;
+use crate::entry::{Entry, LongValue};
+use crate::extent::{self, Extents};
 use crate::frames::{FrameId, Frames, PageTable, mapped};
 use crate::node::{self, Node};
 use crate::page::{self, Seed};
-use crate::{Error, PageId, PageRef, Result};
+use crate::stream::ValueReader;
+use crate::{Error, PageId, PageRef, Reference, Result};
 use llmdb_vfs::{File, Map};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What readers and the writer share of an open file.
 pub struct Pager {
@@ -27,6 +29,8 @@ pub struct Pager {
     pub(crate) budget: Arc<Budget>,
     /// Pages that the file has room for; touching the map beyond would be a signal.
     file_pages: AtomicU64,
+    /// Long values were written ahead of their commits since the file was last synced for them.
+    written_ahead: AtomicBool,
 }
 
 impl fmt::Debug for Pager {
@@ -71,6 +75,7 @@ impl Pager {
             map,
             page_size,
             file_pages,
+            written_ahead: AtomicBool::new(false),
         })
     }
 
@@ -179,6 +184,47 @@ impl Pager {
         let len = pages.min(self.file_pages().saturating_sub(page.0)) * self.page_size as u64;
         if len > 0 {
             self.map.will_need(page.0 * self.page_size as u64, len);
+        }
+    }
+
+    /// A long value was written that a record of the log is going to name.
+    pub(crate) fn note_written(&self) {
+        // Pairs with the AcqRel in `sync_written`.
+        self.written_ahead.store(true, Ordering::Release);
+    }
+
+    /// Makes every value durable that was written ahead and that a record appended before this
+    /// call can name. To be called before the log is synced, each time.
+    ///
+    /// # Errors
+    /// A failed sync, after which nobody knows what is durable: writing must stop.
+    pub fn sync_written(&self) -> Result<(), llmdb_vfs::Error> {
+        // A value written after this exchange is named by a record appended after it.
+        match self.written_ahead.swap(false, Ordering::AcqRel) {
+            true => self.file.sync_data(),
+            false => Ok(()),
+        }
+    }
+
+    /// A value that a write names and no version has yet. The bytes are checked as they are read;
+    /// they are whole while the run that they lie in is reserved.
+    ///
+    /// # Errors
+    /// [`Error::CorruptPage`] for a descriptor that contradicts itself.
+    pub fn unborn(&self, descriptor: &[u8]) -> Result<Entry<'_>> {
+        let (extents, head) = Extents::decode(descriptor, PageId(0), self.page_size)?;
+        Ok(Entry::Long(LongValue::unborn(self, extents, head)))
+    }
+
+    /// Whether the bytes that a record of the log names are all there.
+    ///
+    /// # Errors
+    /// Failed reads; damage is an answer.
+    pub fn is_whole(&self, reference: &Reference) -> Result<bool> {
+        match ValueReader::new(self, (*reference.extents).clone()).check() {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_corruption() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reading: a view of all trees at one set of roots.
 
 use crate::cursor::TreeCursor;
-use crate::extent::{self, Extents};
+use crate::entry::{Entry, LongValue};
 use crate::node::{Cell, Node};
 use crate::pager::{Pager, Where};
 use crate::{Error, PageId, PageRef, Result, TreeId, ValueRef, View};
@@ -78,13 +78,43 @@ impl<'s> Reader<'s> {
         if !cell.overflow {
             return Ok(ValueRef::Borrowed(cell.body));
         }
-        let extents = Extents::decode(cell.body, leaf, self.pager.page_size)?;
+        self.long(cell, leaf)?.into_value()
+    }
+
+    /// What a leaf's cell holds, without the pages that a long value goes on in.
+    pub(crate) fn entry(&self, cell: Cell<'s>, leaf: PageId) -> Result<Entry<'s>> {
+        if !cell.overflow {
+            return Ok(Entry::Whole(ValueRef::Borrowed(cell.body)));
+        }
+        self.long(cell, leaf)
+    }
+
+    fn long(&self, cell: Cell<'s>, leaf: PageId) -> Result<Entry<'s>> {
         // SAFETY: the roots are live for 's, and the cell was read under them.
-        unsafe { extent::read(self.pager, &extents) }
+        unsafe { LongValue::pinned(self.pager, cell.body, leaf).map(Entry::Long) }
+    }
+
+    /// What is stored under `key`, borrowed for as long as the roots live; of a long value no more
+    /// than its head is read.
+    pub fn find_entry(&self, tree: TreeId, key: &[u8]) -> Result<Option<Entry<'s>>> {
+        match self.find_cell(tree, key)? {
+            Some((cell, leaf)) => self.entry(cell, leaf).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The value under `key`, borrowed for as long as the roots live.
+    #[inline]
     pub fn find(&self, tree: TreeId, key: &[u8]) -> Result<Option<ValueRef<'s>>> {
+        match self.find_cell(tree, key)? {
+            Some((cell, leaf)) => self.value(cell, leaf).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The cell of `key`, and the leaf that it lies in.
+    #[inline]
+    fn find_cell(&self, tree: TreeId, key: &[u8]) -> Result<Option<(Cell<'s>, PageId)>> {
         let root = self.root(tree);
         if root.is_none() {
             return Ok(None);
@@ -98,7 +128,7 @@ impl<'s> Reader<'s> {
             node = self.child(node, i, &mut at)?;
         }
         match node.search(key) {
-            Ok(i) => self.value(node.cell(i), id).map(Some),
+            Ok(i) => Ok(Some((node.cell(i), id))),
             Err(_) => Ok(None),
         }
     }
@@ -121,5 +151,13 @@ impl<'s> View for Reader<'s> {
 
     fn cursor(&self, tree: TreeId) -> TreeCursor<'s> {
         self.walk(tree)
+    }
+
+    fn entry(&self, tree: TreeId, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        self.find_entry(tree, key)
+    }
+
+    fn unborn(&self, descriptor: &[u8]) -> Result<Entry<'_>> {
+        self.pager.unborn(descriptor)
     }
 }

@@ -247,6 +247,7 @@ fn blank_writer(pager: Arc<Pager>, meta: Meta, space: Space) -> Writer {
         credit: 0,
         given_out: meta.version,
         spilled_pages: 0,
+        taken_runs: Vec::new(),
         pager,
         meta,
     };

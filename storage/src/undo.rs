@@ -22,6 +22,7 @@ impl Writer {
     /// Takes down where everything is. O(regions of the file + trees).
     pub(crate) fn begin_undo(&mut self) -> Undo {
         self.version = self.version.next();
+        self.taken_runs.clear();
         let used = self.space.used().clone();
         Undo { roots: self.roots.clone(), used, since: self.version }
     }
@@ -30,6 +31,10 @@ impl Writer {
     pub(crate) fn undo(&mut self, undo: Undo) {
         self.roots = undo.roots;
         let (made, restored) = self.space.undo(&undo.used, undo.since);
+        // Values that were written ahead belong to their transaction again.
+        for parts in std::mem::take(&mut self.taken_runs) {
+            self.space.return_run(parts);
+        }
         for (start, pages) in made {
             (start.0..start.0 + pages).for_each(|page| self.drop_frame(PageId(page)));
         }

@@ -10,6 +10,7 @@ use crate::page;
 use crate::pager::Where;
 use crate::reader::Reader;
 use crate::space::Bitmap;
+use crate::stream::ValueReader;
 use crate::writer::Writer;
 use crate::{Error, PageId, PageRef, TreeId, meta, space_pages};
 use std::fmt;
@@ -150,7 +151,7 @@ impl Walk<'_> {
         }
         self.keys_in_bounds(node, &next);
         if node.is_leaf() {
-            self.leaf(node, id, &reader);
+            self.leaf(node, id);
             return Ok(());
         }
         for i in 0..node.count() {
@@ -183,7 +184,7 @@ impl Walk<'_> {
         }
     }
 
-    fn leaf(&mut self, leaf: Node<'_>, id: PageId, reader: &Reader<'_>) {
+    fn leaf(&mut self, leaf: Node<'_>, id: PageId) {
         self.report.entries += leaf.count() as u64;
         for i in 0..leaf.count() {
             let cell = leaf.cell(i);
@@ -191,15 +192,15 @@ impl Walk<'_> {
                 continue;
             }
             match Extents::decode(cell.body, id, self.writer.pager.page_size) {
-                Ok(extents) => {
+                Ok((extents, _)) => {
                     let mut all_new = true;
                     for &(page, pages) in &extents.parts {
                         all_new &= self.reach(page, pages);
                     }
                     if all_new {
-                        self.writer.pager.table.clear_verified(extents.parts[0].0);
-                        if let Err(error) = reader.value(cell, id) {
-                            self.problem(extents.parts[0].0, error.to_string());
+                        let first = extents.first();
+                        if let Err(error) = ValueReader::new(&self.writer.pager, extents).check() {
+                            self.problem(first, error.to_string());
                         }
                     }
                 }

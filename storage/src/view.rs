@@ -3,7 +3,7 @@
 //! A snapshot is a [`View`]; so is the newest applied state that the sequencer reads while it
 //! resolves a commit. Code written against the trait runs on both, and on a map in tests.
 
-use crate::{Result, TreeId, ValueRef};
+use crate::{Entry, Error, Result, TreeId, ValueRef};
 
 /// Ordered trees at one instant.
 pub trait View {
@@ -17,6 +17,17 @@ pub trait View {
 
     /// A cursor over `tree`, positioned nowhere.
     fn cursor(&self, tree: TreeId) -> Self::Cursor<'_>;
+
+    /// As [`View::get`]; of a long value no more than the head is read.
+    fn entry(&self, tree: TreeId, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        Ok(self.get(tree, key)?.map(Entry::Whole))
+    }
+
+    /// A value that a [`NewValue::Reference`](crate::NewValue::Reference) names: see
+    /// [`Pager::unborn`](crate::Pager::unborn). Views without a file have none.
+    fn unborn(&self, _descriptor: &[u8]) -> Result<Entry<'_>> {
+        Err(Error::BadBatch { offset: 0 })
+    }
 }
 
 /// A position in a tree, in bytewise key order.
@@ -40,4 +51,9 @@ pub trait Cursor {
     fn key(&self) -> &[u8];
     /// The value under the cursor. Panics where it stands on no entry.
     fn value(&self) -> Result<ValueRef<'_>>;
+
+    /// As [`Cursor::value`]; of a long value no more than the head is read.
+    fn entry(&self) -> Result<Entry<'_>> {
+        self.value().map(Entry::Whole)
+    }
 }

@@ -14,7 +14,7 @@ use crate::meta::Meta;
 use crate::page;
 use crate::pager::Pager;
 use crate::reader::{Reader, Roots};
-use crate::space::{Bitmap, Pending, Space, SpaceError};
+use crate::space::{Bitmap, Pending, Run, Space, SpaceError};
 use crate::space_pages::SpacePages;
 use crate::{Error, PageId, PageRef, Result, TreeId, Version};
 use std::fmt;
@@ -50,6 +50,8 @@ pub struct Writer {
     pub(crate) given_out: Version,
     /// Pages written to the file ahead of a checkpoint since it was opened.
     pub(crate) spilled_pages: u64,
+    /// Runs of values written ahead that the batch being applied has taken.
+    pub(crate) taken_runs: Vec<Vec<Run>>,
 }
 
 /// A version that is complete: nothing that it reaches is edited any more.

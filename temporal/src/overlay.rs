@@ -1,6 +1,6 @@
 //! A view with the writes of a batch laid over it.
 
-use llmdb_storage::{Batch, Cursor, Result, TreeId, ValueRef, View, Write};
+use llmdb_storage::{Batch, Cursor, Entry, NewValue, Result, TreeId, ValueRef, View, Write};
 use std::fmt;
 
 /// `base` as it will be once a batch is applied to it. Every read runs on it as on any view.
@@ -16,12 +16,28 @@ impl<'v, V: View> Overlay<'v, V> {
         Self { base, batch }
     }
 
+    /// The write of `key`, if there is one.
+    fn write_of(&self, tree: TreeId, key: &[u8]) -> Option<Write<'_>> {
+        let at = self.position(tree, key);
+        let write = (at < self.batch.len()).then(|| self.batch.get(at))?;
+        (write.tree == tree && write.key == key).then_some(write)
+    }
+
     /// The first write of the batch that is not before `key` of `tree`.
     fn position(&self, tree: TreeId, key: &[u8]) -> usize {
         first(0..self.batch.len(), |i| {
             let write = self.batch.get(i);
             (write.tree, write.key) >= (tree, key)
         })
+    }
+}
+
+/// What a write leaves under its key, read through `view` where it was written ahead.
+fn written<'w, V: View>(view: &'w V, write: Write<'w>) -> Result<Option<Entry<'w>>> {
+    match write.value {
+        NewValue::Absent => Ok(None),
+        NewValue::Bytes(bytes) => Ok(Some(Entry::Whole(ValueRef::Borrowed(bytes)))),
+        NewValue::Reference(descriptor) => view.unborn(descriptor).map(Some),
     }
 }
 
@@ -46,20 +62,31 @@ impl<V: View> View for Overlay<'_, V> {
         Self: 'c;
 
     fn get(&self, tree: TreeId, key: &[u8]) -> Result<Option<ValueRef<'_>>> {
-        let at = self.position(tree, key);
-        if at < self.batch.len() {
-            let write = self.batch.get(at);
-            if write.tree == tree && write.key == key {
-                return Ok(write.value.map(ValueRef::Borrowed));
-            }
+        match self.write_of(tree, key) {
+            Some(write) => match written(self.base, write)? {
+                Some(entry) => entry.into_value().map(Some),
+                None => Ok(None),
+            },
+            None => self.base.get(tree, key),
         }
-        self.base.get(tree, key)
+    }
+
+    fn entry(&self, tree: TreeId, key: &[u8]) -> Result<Option<Entry<'_>>> {
+        match self.write_of(tree, key) {
+            Some(write) => written(self.base, write),
+            None => self.base.entry(tree, key),
+        }
+    }
+
+    fn unborn(&self, descriptor: &[u8]) -> Result<Entry<'_>> {
+        self.base.unborn(descriptor)
     }
 
     fn cursor(&self, tree: TreeId) -> Self::Cursor<'_> {
         let from = self.position(tree, b"");
         let to = first(from..self.batch.len(), |i| self.batch.get(i).tree > tree);
         OverlayCursor {
+            view: self.base,
             base: self.base.cursor(tree),
             on_base: false,
             batch: &self.batch,
@@ -74,6 +101,7 @@ impl<V: View> View for Overlay<'_, V> {
 
 /// A position in one tree of an [`Overlay`]: its base and the writes over it, merged.
 pub struct OverlayCursor<'c, V: View + 'c> {
+    view: &'c V,
     base: V::Cursor<'c>,
     /// Whether `base` stands on an entry.
     on_base: bool,
@@ -153,7 +181,7 @@ impl<'c, V: View> OverlayCursor<'c, V> {
                     (write, order.is_eq())
                 }
             };
-            if write.value.is_some() {
+            if write.value != NewValue::Absent {
                 self.on = if over_base { On::WriteOverBase } else { On::Write };
                 return Ok(true);
             }
@@ -242,11 +270,18 @@ impl<V: View> Cursor for OverlayCursor<'_, V> {
 
     fn value(&self) -> Result<ValueRef<'_>> {
         match self.on {
-            On::Nothing => panic!("the cursor stands on no entry"),
             On::Base => self.base.value(),
+            On::Nothing | On::Write | On::WriteOverBase => self.entry()?.into_value(),
+        }
+    }
+
+    fn entry(&self) -> Result<Entry<'_>> {
+        match self.on {
+            On::Nothing => panic!("the cursor stands on no entry"),
+            On::Base => self.base.entry(),
             On::Write | On::WriteOverBase => {
-                let value = self.write().and_then(|write| write.value);
-                Ok(ValueRef::Borrowed(value.expect("the cursor stands on a write of a value")))
+                let write = self.write().expect("the cursor stands on a write");
+                Ok(written(self.view, write)?.expect("of a value"))
             }
         }
     }

@@ -10,7 +10,7 @@
 //!                                sync: locks writer
 //!                                  swaps buffer A for B
 //! append:  copies into buffer B    writes A                      sync: waits for writer
-//! append:  copies into buffer B    fdatasync
+//! append:  copies into buffer B    what the frames of A name is made durable; fdatasync
 //!                                  durable := end of A
 //!                                  unlocks writer                  finds itself durable, or leads:
 //!                                                                  swaps buffer B for A ...
@@ -49,6 +49,8 @@ pub struct Log {
     /// Everything before it is durable. Stored with Release by `Log::sync` after the files were
     /// synced; pairs with the Acquire in `Log::durable`.
     durable: AtomicU64,
+    /// What has to be durable before the log is: see [`Log::with_prerequisite`].
+    prerequisite: Prerequisite,
     /// The first failed write or sync.
     poison: OnceLock<Arc<llmdb_vfs::Error>>,
     /// Relaxed: only counted, for `stats`.
@@ -76,6 +78,15 @@ pub struct LogStats {
     pub bytes_written: u64,
     /// Times the log was synced.
     pub syncs: u64,
+}
+
+/// What runs before each sync.
+struct Prerequisite(Box<dyn Fn() -> Result<(), llmdb_vfs::Error> + Send + Sync>);
+
+impl std::fmt::Debug for Prerequisite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prerequisite")
+    }
 }
 
 impl Log {
@@ -148,10 +159,22 @@ impl Log {
             tail: Mutex::new(tail),
             writer: Mutex::new(Writer::over(segments, obsolete)),
             durable: AtomicU64::new(end.get()),
+            prerequisite: Prerequisite(Box::new(|| Ok(()))),
             poison: OnceLock::new(),
             syncs: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
         }
+    }
+
+    /// Lets `make_durable` run before each sync of the log, after what the sync covers was
+    /// appended: for payloads that name bytes elsewhere. Should it fail, the log has failed.
+    #[must_use]
+    pub fn with_prerequisite(
+        mut self,
+        make_durable: impl Fn() -> Result<(), llmdb_vfs::Error> + Send + Sync + 'static,
+    ) -> Log {
+        self.prerequisite = Prerequisite(Box::new(make_durable));
+        self
     }
 
     /// Makes sure that a payload of `payload_len` bytes can be appended without asking the file
@@ -224,6 +247,7 @@ impl Log {
             return Ok(durable);
         }
         let written = self.write_buffer(&mut writer)?;
+        (self.prerequisite.0)().map_err(|e| self.fail(e))?;
         writer.sync().map_err(|e| self.fail(e))?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         assert!(written >= upto && written >= durable, "the buffer reached that far");

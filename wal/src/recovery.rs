@@ -33,6 +33,8 @@ pub struct Recovery {
     incarnation: u32,
     from: Lsn,
     chain: Chain,
+    /// What comes from here on counts as torn: see [`Recovery::cut_before`].
+    cut: Option<Lsn>,
     found: Option<Found>,
 }
 
@@ -43,6 +45,8 @@ pub struct Commit<'a> {
     pub seq: u64,
     /// What was appended, in one piece.
     pub payload: &'a [u8],
+    /// The position of its first frame.
+    pub start: Lsn,
     /// The position just past it.
     pub end: Lsn,
 }
@@ -111,7 +115,19 @@ impl Recovery {
     ) -> Result<Recovery> {
         config.check();
         let chain = Chain::find(&*vfs, dir, config.uuid, incarnation, from)?;
-        Ok(Recovery { vfs, config, incarnation, from, chain, found: None })
+        Ok(Recovery { vfs, config, incarnation, from, chain, cut: None, found: None })
+    }
+
+    /// Lets the log end before the commit that begins at `start`, whatever follows: for one that
+    /// was not proven durable and that names bytes elsewhere which are not all there. Of such a
+    /// commit the frames came through a crash and the rest did not.
+    ///
+    /// # Panics
+    /// If the commit was proven durable: then that is damage.
+    pub fn cut_before(&mut self, start: Lsn) {
+        let found = self.found.take().expect("what is cut was read before");
+        assert!(start >= found.boundary, "what is proven durable is not cut");
+        self.cut = Some(start);
     }
 
     /// Gives every commit from where the recovery begins to `apply`, in order, and says where the
@@ -144,14 +160,20 @@ impl Recovery {
                     break;
                 }
             };
+            if self.cut.is_some_and(|cut| header.lsn >= cut) {
+                outcome.torn = Some(Torn { at: header.lsn });
+                break;
+            }
             outcome.proven = outcome.proven.max(header.durable);
             if !open.continues_with(&header) {
                 return Err(scan.corrupt_at(header.lsn).into());
             }
             let end = header.lsn.advance(header.frame_bytes());
+            let start = if open.is_none() { header.lsn } else { open.start };
             if let Some(payload) = open.add(&header, payload) {
-                apply(Commit { seq: header.seq, payload, end }).map_err(ReplayError::Apply)?;
-                unproven.push_back((open.start, end));
+                apply(Commit { seq: header.seq, payload, start, end })
+                    .map_err(ReplayError::Apply)?;
+                unproven.push_back((start, end));
                 outcome.end = end;
                 outcome.last_seq = Some(header.seq);
                 outcome.commits += 1;

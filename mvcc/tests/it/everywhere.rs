@@ -156,8 +156,12 @@ fn step(watch: &Watch, engine: &Engine, random: &mut Random, step: u32) {
             tx.delete(tree, &key).unwrap();
             state.remove(&key);
         } else {
-            let len =
-                if random.below(5) == 0 { 6000 + random.below(9000) } else { random.below(700) };
+            let len = match random.below(10) {
+                // Written ahead, and named by the log.
+                0 => 32 * 1024 + random.below(100_000),
+                1 => 6000 + random.below(9000),
+                _ => random.below(700),
+            };
             let value = vec![random.below(256) as u8; len as usize];
             tx.put(tree, &key, &value).unwrap();
             state.insert(key, value);

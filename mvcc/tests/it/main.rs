@@ -10,6 +10,7 @@ mod gaps;
 mod gate;
 mod harness;
 mod isolation;
+mod long;
 mod refusals;
 mod regressions;
 mod savepoints;

@@ -400,7 +400,11 @@ fn a_new_segment_of_the_log_is_not_made_under_the_sequencers_lock() {
     let (vfs, engine, tree) = gated();
     let (reached, go) = vfs.gate.arm("allocate", ".spare");
     std::thread::scope(|scope| {
-        scope.spawn(|| put(&engine, tree, b"k", &vec![1; 400_000]));
+        scope.spawn(|| {
+            let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+            (0..20u8).for_each(|i| tx.put(tree, &[i], &[i; 20_000]).unwrap());
+            tx.commit(Durability::Sync).unwrap();
+        });
         reached.recv().unwrap();
         // Deadlocks if the lock is held.
         engine.tree("t");

@@ -8,6 +8,9 @@ use crate::ids::{PageId, Version};
 
 #[cfg(test)]
 mod tests;
+mod unborn;
+
+pub use unborn::{Reservation, RunId};
 
 /// Gaps that one search for a run looks at before it settles for parts or for the end of the file.
 /// Two such searches cost 50 us where gaps lie close, 270 us where thousands of full words lie
@@ -33,7 +36,6 @@ pub struct Space {
     pending: Pending,
     unborn: BTreeMap<RunId, Vec<Run>>,
     unborn_pages: u64,
-    run_id_next: u64,
     page_count: u64,
     page_count_max: u64,
     reserved: Vec<PageId>,
@@ -42,23 +44,6 @@ pub struct Space {
     /// Where the next search for a run begins: apart from `page_hint`, so that large values do
     /// not scatter the pages of a checkpoint.
     run_hint: u64,
-}
-
-/// Names a run that belongs to a transaction not committed yet.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RunId(u64);
-
-/// Pages that a transaction took before its commit.
-///
-/// Ends in [`Space::commit_run`] or [`Space::abandon_run`]; until then no checkpoint counts the
-/// pages as in use, so that a crash gives them back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[must_use = "ends in commit_run or abandon_run"]
-pub struct Reservation {
-    /// What to end it by.
-    pub id: RunId,
-    /// The pages, ascending.
-    pub parts: Vec<Run>,
 }
 
 /// How the pages of the file are used: `total = used + pending + free`.
@@ -121,7 +106,6 @@ impl Space {
             pending: Pending::default(),
             unborn: BTreeMap::new(),
             unborn_pages: 0,
-            run_id_next: 0,
             page_count,
             page_count_max,
             reserved,
@@ -224,37 +208,6 @@ impl Space {
         }
         debug_assert_eq!(parts.iter().map(|part| part.1).sum::<u64>(), pages);
         Ok(parts)
-    }
-
-    /// Like [`Space::alloc_run`], for a transaction that has not committed.
-    ///
-    /// # Errors
-    /// As [`Space::alloc_run`].
-    pub fn reserve_run(&mut self, pages: u64, parts_max: usize) -> Result<Reservation, SpaceError> {
-        let parts = self.alloc_run(pages, parts_max)?;
-        for part in &parts {
-            self.mark_idle(*part);
-        }
-        self.unborn_pages += pages;
-        let id = RunId(self.run_id_next);
-        self.run_id_next += 1;
-        self.unborn.insert(id, parts.clone());
-        Ok(Reservation { id, parts })
-    }
-
-    /// The pages now belong to the version being committed.
-    pub fn commit_run(&mut self, id: RunId) {
-        for part in self.end_run(id) {
-            self.unmark_idle(part);
-        }
-    }
-
-    /// The transaction is gone and its pages are free.
-    pub fn abandon_run(&mut self, id: RunId) {
-        for part in self.end_run(id) {
-            self.unmark_idle(part);
-            self.give_back(part);
-        }
     }
 
     /// Frees a page that no root, published or not, ever reached.
@@ -447,12 +400,6 @@ impl Space {
     fn unmark_idle(&mut self, run: Run) {
         let unmarked = self.idle.clear_run(run.0.0, run.1);
         assert_eq!(unmarked, run.1, "S2: {run:?} is neither pending nor unborn");
-    }
-
-    fn end_run(&mut self, id: RunId) -> Vec<Run> {
-        let parts = self.unborn.remove(&id).expect("a reservation ends once");
-        self.unborn_pages -= parts.iter().map(|part| part.1).sum::<u64>();
-        parts
     }
 
     fn assert_not_reserved(&self, (start, pages): Run) {

@@ -75,7 +75,7 @@ impl Tight {
         let applied = self.opened.writer.apply(&batch);
         if applied.is_ok() {
             for write in batch.iter() {
-                match write.value {
+                match write.value.bytes() {
                     Some(value) => self.model.insert(write.key.to_vec(), value.to_vec()),
                     None => self.model.remove(write.key),
                 };

@@ -32,7 +32,7 @@ impl MapView {
         read.sort();
         for write in read.iter() {
             let at = (write.tree, write.key.to_vec());
-            match write.value {
+            match write.value.bytes() {
                 Some(value) => self.entries.insert(at, value.to_vec()),
                 None => self.entries.remove(&at),
             };
