@@ -40,13 +40,6 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A question that an open transaction cannot answer, because its own writes have no place in
-    /// transaction time yet.
-    #[error("`{op}` cannot be asked of an open transaction")]
-    NotInTransaction {
-        /// The operation.
-        op: &'static str,
-    },
     /// Reading from a partition whose name was never used.
     #[error("there is no partition `{name}`")]
     NoPartition {
@@ -150,7 +143,6 @@ impl Error {
             Self::Unsupported { .. } => "unsupported",
             Self::TransactionOpen { .. } => "transaction_open",
             Self::NoTransaction { .. } => "no_transaction",
-            Self::NotInTransaction { .. } => "not_in_transaction",
             Self::NoPartition { .. } => "no_partition",
             Self::Problems { .. } | Self::BadProgress { .. } => "corrupt",
             Self::GitRewritten { .. } => "git_rewritten",
@@ -170,7 +162,6 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::TransactionOpen { .. }
             | Self::NoTransaction { .. }
-            | Self::NotInTransaction { .. }
             | Self::GitRewritten { .. } => ErrorClass::Validation,
             Self::NoPartition { .. } => ErrorClass::NotFound,
             Self::Problems { .. } | Self::BadProgress { .. } => ErrorClass::Corrupt,
@@ -239,7 +230,6 @@ mod tests {
         "unsupported",
         "transaction_open",
         "no_transaction",
-        "not_in_transaction",
         "no_partition",
         "git",
         "git_rewritten",

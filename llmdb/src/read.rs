@@ -270,7 +270,7 @@ impl<'db> ReadTx<'db> {
     }
 }
 
-fn collect<V: llmdb_storage::View>(
+pub(crate) fn collect<V: llmdb_storage::View>(
     mut feed: llmdb_temporal::Changes<'_, V>,
     limit: Option<usize>,
 ) -> Result<Changes> {

@@ -4,7 +4,8 @@ use crate::core::Core;
 use crate::held::Held;
 use crate::write::Broken;
 use crate::{PartitionId, Result, Row, decode};
-use llmdb_mvcc::Snapshot;
+use llmdb_mvcc::TxView;
+use llmdb_storage::Batch;
 use llmdb_temporal::{At, KeyRange, Overlay, Reader};
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,9 +31,10 @@ pub struct Scan<'r> {
 
 enum Source<'r> {
     Read(Held<'r>),
-    /// A write transaction's snapshot with its own writes laid over it.
+    /// What a write transaction sees, with its own writes laid over it.
     Write {
-        overlay: Box<Overlay<'r, Snapshot<'r>>>,
+        view: Box<TxView<'r, 'r>>,
+        own: Batch,
         core: &'r Core,
         broken: &'r Broken,
     },
@@ -45,20 +47,28 @@ impl<'r> Scan<'r> {
 
     /// A scan of a write transaction, which fails with it.
     pub(crate) fn of_write(
-        overlay: Overlay<'r, Snapshot<'r>>,
+        view: TxView<'r, 'r>,
+        own: Batch,
         core: &'r Core,
         broken: &'r Broken,
         partition: PartitionId,
         range: KeyRange,
         at: At,
     ) -> Self {
-        let source = Source::Write { overlay: Box::new(overlay), core, broken };
+        let source = Source::Write { view: Box::new(view), own, core, broken };
         Self::of(source, partition, range, at)
     }
 
     fn of(source: Source<'r>, partition: PartitionId, range: KeyRange, at: At) -> Self {
         let fetched = VecDeque::new();
         Self { source, partition, range, at, fetched, fetch_rows: ROWS_MIN, more: true }
+    }
+
+    /// The same rows, only behind `key`: where a scan that was cut short goes on. One seek.
+    pub fn after(mut self, key: &[u8]) -> Self {
+        self.range = self.range.after(self.partition, key);
+        self.fetched.retain(|row| row.as_ref().map_or(true, |row| row.key.as_slice() > key));
+        self
     }
 
     /// The next row; `None` at the end.
@@ -80,8 +90,9 @@ impl<'r> Scan<'r> {
         let (range, at, rows) = (&self.range, self.at, self.fetch_rows);
         let fetched = match &self.source {
             Source::Read(held) => fetch(held.read().reader(), range, at, rows, &mut self.fetched),
-            Source::Write { overlay, core, .. } => {
-                let reader = Reader::new(&**overlay, &core.trees);
+            Source::Write { view, own, core, .. } => {
+                let overlay = Overlay::over(&***view, own);
+                let reader = Reader::new(&overlay, &core.trees);
                 fetch(reader, range, at, rows, &mut self.fetched)
             }
         };

@@ -1,22 +1,21 @@
-//! Write transactions.
+//! Write transactions. How they read is in `reads`.
+
+mod reads;
 
 use crate::core::Core;
 use crate::op::writes;
-use crate::{
-    AsKey, Durability, Error, ErrorClass, Fact, Isolation, PartitionId, Result, Scan, TxTime,
-    decode,
-};
-use llmdb_mvcc::{Savepoint, Savepoints, TxnId};
-use llmdb_temporal::{At, KeyRange, Op, Pending, Reader, head_key};
-use serde::de::DeserializeOwned;
+use crate::{Durability, Error, ErrorClass, Isolation, Result, TxTime};
+use llmdb_mvcc::{Savepoint, Savepoints, TxView, TxnId};
+use llmdb_temporal::{At, Op, Pending, Reader};
+use reads::Reads;
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 /// Writes that become visible together, or not at all. Dropping it rolls it back.
 ///
-/// It reads one snapshot and its own writes. Its now is the time that it would get if it committed
+/// It reads one snapshot and its own writes; below [`Isolation::Snapshot`] a new snapshot at each
+/// read. Its now is the time that it would get if it committed
 /// when it began; the writes from now get the transaction's final time at the commit, which is
 /// that or later. When it commits, what it rests on must still hold ([`Isolation`]).
 ///
@@ -41,7 +40,7 @@ pub struct WriteTx<'db> {
     isolation: Isolation,
     durability: Durability,
     pending: Pending,
-    /// Where it reads: all that its snapshot knows and its own writes, now.
+    /// Its now when it began: all that its snapshot knows and its own writes.
     at: At,
     note: Option<Vec<u8>>,
     reads: RefCell<Reads>,
@@ -56,13 +55,6 @@ struct Written {
     note: Option<Vec<u8>>,
 }
 
-/// What a transaction rests on, in keys of `heads`.
-#[derive(Default)]
-struct Reads {
-    keys: BTreeSet<Vec<u8>>,
-    ranges: Vec<KeyRange>,
-}
-
 /// The first failed read of a transaction, after which nobody can tell what it would have done.
 #[derive(Debug, Default)]
 pub(crate) struct Broken(OnceCell<Arc<str>>);
@@ -72,6 +64,8 @@ impl Broken {
     pub(crate) fn watch<T>(&self, read: Result<T>) -> Result<T> {
         if let Err(error) = &read
             && error.class() != ErrorClass::Validation
+            // It asked for what is not there, and knows it.
+            && !matches!(error, Error::HistoryRetired { .. })
         {
             self.0.get_or_init(|| error.to_string().into());
         }
@@ -79,10 +73,16 @@ impl Broken {
     }
 }
 
+/// The now of a transaction that sees `view`: what it would get if it committed right now.
+fn provisional(core: &Core, view: &TxView<'_, '_>) -> Result<At> {
+    let tx = core.clock.provisional(TxTime(view.mark()))?;
+    Ok(At { valid: tx.as_valid(), tx })
+}
+
 impl<'db> WriteTx<'db> {
     pub(crate) fn begin(core: &'db Core, isolation: Isolation) -> Result<Self> {
         let tx = core.engine.begin(isolation)?;
-        let provisional = core.clock.provisional(TxTime(tx.snapshot().mark()))?;
+        let at = provisional(core, &tx.view())?;
         Ok(Self {
             savepoints: Savepoints::new(tx.id()),
             tx,
@@ -90,7 +90,7 @@ impl<'db> WriteTx<'db> {
             isolation,
             durability: core.durability,
             pending: Pending::new(core.key_bytes_max()),
-            at: At { valid: provisional.as_valid(), tx: provisional },
+            at,
             note: None,
             reads: RefCell::default(),
             broken: Broken::default(),
@@ -114,9 +114,10 @@ impl<'db> WriteTx<'db> {
         Ok(self)
     }
 
-    /// Where it reads that says nothing else: its provisional time on both axes.
+    /// Where it reads that says nothing else: its provisional time on both axes. Where each read
+    /// takes a snapshot of its own ([`Isolation::ReadCommitted`]), where a read would now.
     pub fn now(&self) -> At {
-        self.at
+        self.seen().map_or(self.at, |seen| seen.now)
     }
 
     /// Whether it wrote nothing yet.
@@ -188,107 +189,16 @@ impl<'db> WriteTx<'db> {
 
     /// The newest transaction that it reads, its own apart.
     pub(crate) fn newest_tx(&self) -> TxTime {
-        TxTime(self.tx.snapshot().mark())
-    }
-
-    /// What was believed at `tx` must not have been retired.
-    fn check_kept(&self, partition: PartitionId, tx: TxTime) -> Result<()> {
-        if tx < self.newest_tx() {
-            let reader = Reader::new(self.tx.snapshot(), &self.core.trees);
-            match reader.check_kept(partition, tx).map_err(Error::from) {
-                // It asked for what is not there, and knows it.
-                Err(error @ Error::HistoryRetired { .. }) => return Err(error),
-                checked => self.broken.watch(checked)?,
-            }
-        }
-        Ok(())
+        TxTime(self.tx.view().mark())
     }
 
     /// Every partition must know what was believed at `tx`, and still know when it commits.
     pub(crate) fn rest_on_kept(&mut self, tx: TxTime) -> Result<()> {
-        let reader = Reader::new(self.tx.snapshot(), &self.core.trees);
+        let view = self.tx.view();
+        let reader = Reader::new(&*view, &self.core.trees);
         reader.check_range_kept(tx..TxTime(tx.0.saturating_add(1)))?;
+        drop(view);
         self.tx.note_read_range(self.core.trees.kept, b"", None);
-        Ok(())
-    }
-
-    /// What the key has now, or at the time that the key names, its own writes included.
-    ///
-    /// # Errors
-    /// [`Error::EmptyKey`]; damage, after which it can only be rolled back.
-    pub fn get(&self, key: impl AsKey) -> Result<Option<Fact>> {
-        let key = key.as_key();
-        self.note_read(key.partition, key.user_key)?;
-        let at = At { valid: key.valid_from.unwrap_or(self.at.valid), ..self.at };
-        self.broken.watch(self.get_at(key.partition, key.user_key, at))
-    }
-
-    fn get_at(&self, partition: PartitionId, user_key: &[u8], at: At) -> Result<Option<Fact>> {
-        let (snapshot, trees) = (self.tx.snapshot(), &self.core.trees);
-        if !self.pending.touches(partition, user_key)? {
-            let segment = Reader::new(snapshot, trees).get(partition, user_key, at)?;
-            return segment.as_ref().map(decode::fact).transpose();
-        }
-        let overlay = self.pending.overlay_key(snapshot, trees, self.at.tx, partition, user_key)?;
-        let segment = Reader::new(&overlay, trees).get(partition, user_key, at)?;
-        segment.as_ref().map(decode::fact).transpose()
-    }
-
-    /// The value of [`WriteTx::get`], as a `T`.
-    ///
-    /// # Errors
-    /// Those of [`WriteTx::get`]; [`Error::ValueMismatch`].
-    pub fn get_as<T: DeserializeOwned>(&self, key: impl AsKey) -> Result<Option<T>> {
-        self.get(key)?.map(|fact| fact.value.to()).transpose()
-    }
-
-    /// The keys of `partition` that start with `prefix` and have a value now, its own writes
-    /// included. It rests on all of the prefix, however few rows are asked for.
-    ///
-    /// # Errors
-    /// Damage, after which it can only be rolled back.
-    pub fn scan(&self, partition: PartitionId, prefix: impl AsRef<[u8]>) -> Result<Scan<'_>> {
-        let range = KeyRange::prefix(partition, prefix.as_ref());
-        if self.isolation == Isolation::Serializable {
-            self.reads.borrow_mut().ranges.push(range.clone());
-        }
-        let (snapshot, trees) = (self.tx.snapshot(), &self.core.trees);
-        let overlay = self.pending.overlay_range(snapshot, trees, self.at.tx, &range);
-        let overlay = self.broken.watch(overlay.map_err(Error::from))?;
-        Ok(Scan::of_write(overlay, self.core, &self.broken, partition, range, self.at))
-    }
-
-    /// The key along valid time, as known after transaction `tx`; or now, its own writes included.
-    ///
-    /// # Errors
-    /// Those of [`WriteTx::get`].
-    pub fn timeline(&self, key: impl AsKey, tx: Option<TxTime>) -> Result<Vec<Fact>> {
-        let key = key.as_key();
-        let (partition, user_key) = (key.partition, key.user_key);
-        self.note_read(partition, user_key)?;
-        if let Some(tx) = tx {
-            self.check_kept(partition, tx)?;
-        }
-        let tx = tx.unwrap_or(self.at.tx);
-        self.broken.watch(self.timeline_at(partition, user_key, tx))
-    }
-
-    fn timeline_at(
-        &self,
-        partition: PartitionId,
-        user_key: &[u8],
-        tx: TxTime,
-    ) -> Result<Vec<Fact>> {
-        let (snapshot, trees) = (self.tx.snapshot(), &self.core.trees);
-        let overlay = self.pending.overlay_key(snapshot, trees, self.at.tx, partition, user_key)?;
-        decode::facts(Reader::new(&overlay, trees).timeline(partition, user_key, tx)?)
-    }
-
-    fn note_read(&self, partition: PartitionId, user_key: &[u8]) -> Result<()> {
-        let key = head_key(partition, user_key)?;
-        if self.isolation == Isolation::Serializable {
-            self.reads.borrow_mut().keys.insert(key);
-        }
         Ok(())
     }
 
@@ -305,13 +215,8 @@ impl<'db> WriteTx<'db> {
         if pending.is_empty() {
             return Ok(None);
         }
-        let Reads { keys, ranges } = reads.into_inner();
         let heads = core.trees.heads;
-        keys.iter().for_each(|key| tx.note_read(heads, key));
-        for range in &ranges {
-            let (from, to) = range.head_keys();
-            tx.note_read_range(heads, from, to);
-        }
+        reads.into_inner().tell(&mut tx, heads);
         for op in pending.ops() {
             tx.note_write(heads, &op.head_key()?);
         }

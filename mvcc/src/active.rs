@@ -22,14 +22,18 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// A transaction whose snapshot sees commits up to `seq` begins.
-    pub(crate) fn enter(&mut self, seq: u64) -> TxnId {
-        *self.by_seq.entry(seq).or_default() += 1;
+    /// A transaction begins whose snapshot, if it keeps one, sees commits up to `seq`.
+    pub(crate) fn enter(&mut self, seq: Option<u64>) -> TxnId {
+        if let Some(seq) = seq {
+            *self.by_seq.entry(seq).or_default() += 1;
+        }
         self.last += 1;
         TxnId(self.last)
     }
 
-    pub(crate) fn leave(&mut self, seq: u64) {
+    /// It ends.
+    pub(crate) fn leave(&mut self, seq: Option<u64>) {
+        let Some(seq) = seq else { return };
         let count = self.by_seq.get_mut(&seq).expect("a transaction leaves once");
         *count -= 1;
         if *count == 0 {

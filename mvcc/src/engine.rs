@@ -171,7 +171,7 @@ impl Engine {
         let sealed = sequencer.writer.seal();
         let (seq, mark) = (sequencer.seq, sequencer.mark);
         let state = State { version: sealed.version, roots: sealed.roots, seq, mark };
-        sequencer.publish(&shared.published, state);
+        sequencer.publish(&shared.published, Arc::new(state));
         shared.visible.announce(seq);
         shared.load.set_cache_bytes(sequencer.dirty_bytes());
         shared.load.set_log_start(start);
@@ -182,7 +182,7 @@ impl Engine {
 
     /// A snapshot of everything that is visible now. Takes no lock.
     pub fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot::new(&self.shared.published, &self.shared.pager)
+        self.shared.snapshot()
     }
 
     /// Sleeps until a commit behind number `seq` is visible, woken by that commit; `false` when
@@ -212,8 +212,8 @@ impl Engine {
         // The snapshot is taken inside the lock: commits that it does not see are remembered from
         // here on.
         let mut active = self.shared.active.lock();
-        let snapshot = self.snapshot();
-        let id = active.enter(snapshot.seq());
+        let snapshot = isolation.is_repeatable().then(|| self.snapshot());
+        let id = active.enter(snapshot.as_ref().map(Snapshot::seq));
         drop(active);
         Ok(WriteTx::new(&self.shared, id, snapshot, isolation))
     }
@@ -316,6 +316,21 @@ impl Drop for Engine {
 }
 
 impl Shared {
+    /// A snapshot of everything that is visible now.
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.published, &self.pager)
+    }
+
+    /// A snapshot of everything that is applied now, durable or not. After a commit that failed
+    /// half-way, of everything before it.
+    pub(crate) fn applied_snapshot(&self) -> Snapshot<'_> {
+        let mut sequencer = self.sequencer.lock();
+        match sequencer.newest_unpublished() {
+            Some(state) => Snapshot::applied(&self.published, &self.pager, state),
+            None => self.snapshot(),
+        }
+    }
+
     fn close(&self) -> Result<()> {
         // Held to the end: no checkpoint is under way when the file is marked, and none begins.
         let mut last = self.checkpointing.lock();

@@ -25,7 +25,7 @@
 //!
 //! - `options`: how a database is opened and a commit is made
 //! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks
-//! - [`WriteTx`]: reading a snapshot, buffering writes; [`Savepoint`]: taking some of them back;
+//! - [`WriteTx`], [`TxView`]: reading a snapshot, buffering writes; [`Savepoint`]: taking some of them back;
 //!   `active`: which are open; `conflict`: what must not have changed
 //! - [`ValueWriter`]: long values, written ahead of their commit
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
@@ -78,6 +78,7 @@ mod slots;
 mod snapshot;
 mod stats;
 mod transaction;
+mod view;
 mod visible;
 
 pub use active::TxnId;
@@ -90,3 +91,4 @@ pub use savepoint::{Savepoint, Savepoints};
 pub use snapshot::Snapshot;
 pub use stats::EngineStats;
 pub use transaction::{Committed, Intent, WriteTx};
+pub use view::TxView;

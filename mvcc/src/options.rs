@@ -18,6 +18,17 @@ pub enum Durability {
 }
 
 /// What a transaction may see of others.
+///
+/// | may happen at | dirty read | lost in a crash after it was read | read skew, unrepeatable read, phantom | lost update | write skew |
+/// |---|---|---|---|---|---|
+/// | `Serializable` | | | | | |
+/// | `Snapshot` | | | | | yes |
+/// | `ReadCommitted` | | | yes | yes | yes |
+/// | `ReadUncommitted` | | yes | yes | yes | yes |
+///
+/// A transaction's writes are not applied before it commits, at any level: nobody ever reads what is
+/// rolled back, half of a commit, or a mixture of two commits within one call; and the writes of two
+/// transactions never interleave. Own writes are always read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Isolation {
     /// As if transactions ran one after the other: what it read still holds when it commits.
@@ -25,6 +36,22 @@ pub enum Isolation {
     Serializable,
     /// It reads one snapshot; of two that write the same key, the first to commit wins.
     Snapshot,
+    /// Each read sees the newest published state: all that was acknowledged before the read began.
+    /// It holds no snapshot between its reads, and never conflicts: of two that write the same
+    /// key, the last to commit wins, whatever either had read.
+    ReadCommitted,
+    /// As `ReadCommitted`, but each read sees the newest applied state, durable or not: commits
+    /// that are still waiting to be durable, and that a crash may therefore take back, are seen
+    /// already. A read waits for the commit being applied, and costs the commits after it a copy of
+    /// the pages that they share.
+    ReadUncommitted,
+}
+
+impl Isolation {
+    /// Whether all reads of a transaction see one state.
+    pub fn is_repeatable(self) -> bool {
+        matches!(self, Isolation::Serializable | Isolation::Snapshot)
+    }
 }
 
 /// How a database is opened.

@@ -80,16 +80,23 @@ impl Published {
         (slot, state)
     }
 
+    /// Pins a version that the caller knows to be live; see [`Published::live`] for why the
+    /// caller holds the sequencer's lock.
+    pub(crate) fn pin_version(&self, version: Version) -> Slot<'_> {
+        let slot = self.slots.take();
+        slot.pin(version.0);
+        slot
+    }
+
     /// Makes `state` what new snapshots see.
-    pub(crate) fn publish(&self, states: &mut States, state: State) {
-        let state = Arc::new(state);
+    pub(crate) fn publish(&self, states: &mut States, state: Arc<State>) {
         let pointer = Arc::as_ptr(&state).cast_mut();
         states.0.insert(state.version, state);
         self.current.store(pointer, Ordering::SeqCst);
     }
 
     /// The versions that readers may look at, and the published one; drops the states of all
-    /// others. `None` while a reader is about to pin.
+    /// others. `None` while a reader is about to pin. Called with the sequencer's lock.
     pub(crate) fn live(&self, states: &mut States) -> Option<Live> {
         let Pinned::Versions(pinned) = self.slots.scan() else { return None };
         let newest = *states.0.last_key_value()?.0;
@@ -97,8 +104,9 @@ impl Published {
             .0
             .retain(|version, _| *version == newest || pinned.binary_search(&version.0).is_ok());
         let mut versions: Vec<Version> = pinned.into_iter().map(Version).collect();
-        if versions.last() != Some(&newest) {
-            versions.push(newest);
+        // Behind it come those that are pinned before they are published.
+        if let Err(at) = versions.binary_search(&newest) {
+            versions.insert(at, newest);
         }
         Some(Live { versions })
     }

@@ -57,7 +57,7 @@ struct Needs(Option<Lsn>);
 /// A sealed group, waiting to be published.
 #[derive(Debug)]
 struct Group {
-    state: State,
+    state: Arc<State>,
     needs: Needs,
 }
 
@@ -175,7 +175,7 @@ impl Sequencer {
     pub(crate) fn push_sealed(&mut self, sealed: Sealed) {
         let Sealed { version, roots } = sealed;
         let needs = self.open.take().unwrap_or_default();
-        let state = State { version, roots, seq: self.seq, mark: self.mark };
+        let state = Arc::new(State { version, roots, seq: self.seq, mark: self.mark });
         self.sealed.push_back(Group { state, needs });
     }
 
@@ -215,7 +215,14 @@ impl Sequencer {
         self.reclaim(&shared.published);
     }
 
-    pub(crate) fn publish(&mut self, published: &Published, state: State) {
+    /// The newest state that is applied and not published, if there is one: durable or not, but
+    /// whole.
+    pub(crate) fn newest_unpublished(&mut self) -> Option<Arc<State>> {
+        self.seal();
+        self.sealed.back().map(|group| group.state.clone())
+    }
+
+    pub(crate) fn publish(&mut self, published: &Published, state: Arc<State>) {
         published.publish(&mut self.states, state);
     }
 
@@ -264,17 +271,19 @@ impl Shared {
         }
         let mut sequencer = self.sequencer.lock();
         sequencer.check_writable()?;
-        let since = tx.snapshot.seq();
+        let since = tx.since();
         // What came between is a conflict only for a transaction that turns out to write.
         let conflict = match tx.isolation {
             Isolation::Serializable => sequencer.recent.conflict(&tx.reads, since),
             Isolation::Snapshot => (sequencer.recent.conflict(&tx.declared, since))
                 .or_else(|| sequencer.recent.overlap(&batch, since)),
+            Isolation::ReadCommitted | Isolation::ReadUncommitted => None,
         };
         let last_mark = sequencer.mark;
         let resolved = intent.resolve(last_mark, &sequencer.writer.reader(), &mut batch);
         if resolved.is_ok() && batch.is_empty() {
-            let (seq, mark) = (tx.snapshot.seq(), tx.snapshot.mark());
+            drop(sequencer);
+            let (seq, mark) = tx.rests_on();
             return Ok(Committed { seq, mark, wrote: false });
         }
         if let Some(seq) = conflict {

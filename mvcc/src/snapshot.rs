@@ -4,6 +4,7 @@ use crate::publish::{Published, State};
 use crate::slots::Slot;
 use llmdb_storage::{Entry, Pager, Reader, Result, TreeCursor, TreeId, ValueRef, Version, View};
 use std::fmt;
+use std::sync::Arc;
 
 /// One state of the database, unchanged for as long as it is held.
 ///
@@ -12,6 +13,8 @@ use std::fmt;
 pub struct Snapshot<'e> {
     state: &'e State,
     pager: &'e Pager,
+    /// Keeps a state that may never be published.
+    _applied: Option<Arc<State>>,
     // Declared last: the pin goes after everything that rests on it.
     _slot: Slot<'e>,
 }
@@ -29,7 +32,18 @@ impl fmt::Debug for Snapshot<'_> {
 impl<'e> Snapshot<'e> {
     pub(crate) fn new(published: &'e Published, pager: &'e Pager) -> Self {
         let (slot, state) = published.pin();
-        Snapshot { state, pager, _slot: slot }
+        Snapshot { state, pager, _applied: None, _slot: slot }
+    }
+
+    /// A snapshot of a state that is sealed and not published. To be called by who holds the
+    /// sequencer's lock: nothing is reclaimed meanwhile.
+    pub(crate) fn applied(published: &'e Published, pager: &'e Pager, state: Arc<State>) -> Self {
+        let slot = published.pin_version(state.version);
+        // SAFETY: the state is owned by the `Arc` beside it, which is neither changed nor dropped
+        // before `self` is, and never moves. No borrow of the state outlives `self`: all that lend
+        // parts of it borrow `self`.
+        let kept = unsafe { &*Arc::as_ptr(&state) };
+        Snapshot { state: kept, pager, _applied: Some(state), _slot: slot }
     }
 
     /// The version pinned.

@@ -1,11 +1,11 @@
-//! Write transactions: they read one snapshot, buffer what they write, and remember what they read.
+//! Write transactions: they read a snapshot, buffer what they write, and remember what they read.
 
 use crate::active::TxnId;
 use crate::conflict::Footprint;
 use crate::engine::Shared;
 use crate::long::{Ahead, ValueWriter, Written};
 use crate::savepoint::{Savepoint, Savepoints};
-use crate::{Durability, Error, Isolation, Result, Snapshot};
+use crate::{Durability, Error, Isolation, Result, Snapshot, TxView};
 use llmdb_storage::{Batch, Cursor, NewValue, REFERENCE_BYTES_MIN, Reader, TreeId, View};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 pub struct WriteTx<'e> {
     pub(crate) shared: &'e Shared,
     id: TxnId,
-    pub(crate) snapshot: Snapshot<'e>,
+    /// What it reads; none where every read takes one of its own.
+    snapshot: Option<Snapshot<'e>>,
     pub(crate) isolation: Isolation,
     writes: Batch,
     /// Where in `writes` each key was written last; made when own writes are first read.
@@ -53,9 +54,10 @@ pub trait Intent {
 /// A commit that is as durable as it asked to be, and visible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Committed {
-    /// Its place in the commit order; for a transaction that wrote nothing, that of its snapshot.
+    /// Its place in the commit order; for a transaction that wrote nothing, that of its snapshot,
+    /// or of the newest commit where it keeps none.
     pub seq: u64,
-    /// Its mark; for a transaction that wrote nothing, that of its snapshot.
+    /// Its mark; for a transaction that wrote nothing, the mark of commit `seq`.
     pub mark: i64,
     /// Whether it wrote anything.
     pub wrote: bool,
@@ -87,7 +89,7 @@ impl<'e> WriteTx<'e> {
     pub(crate) fn new(
         shared: &'e Shared,
         id: TxnId,
-        snapshot: Snapshot<'e>,
+        snapshot: Option<Snapshot<'e>>,
         isolation: Isolation,
     ) -> Self {
         WriteTx {
@@ -110,12 +112,33 @@ impl<'e> WriteTx<'e> {
         self.id
     }
 
-    /// What the transaction sees of others.
-    pub fn snapshot(&self) -> &Snapshot<'e> {
-        &self.snapshot
+    /// What one read of the transaction sees of others: always the same, or a state of its own,
+    /// as its isolation says.
+    pub fn view(&self) -> TxView<'_, 'e> {
+        match (&self.snapshot, self.isolation) {
+            (Some(snapshot), _) => TxView::Kept(snapshot),
+            (None, Isolation::ReadUncommitted) => TxView::Own(self.shared.applied_snapshot()),
+            (None, _) => TxView::Own(self.shared.snapshot()),
+        }
     }
 
-    /// The value under `key`: the transaction's own write, or else the snapshot's.
+    /// The newest commit that it sees for good.
+    fn seq(&self) -> Option<u64> {
+        self.snapshot.as_ref().map(Snapshot::seq)
+    }
+
+    /// Commits after this one may conflict with it.
+    pub(crate) fn since(&self) -> u64 {
+        self.seq().unwrap_or(u64::MAX)
+    }
+
+    /// Number and mark of the newest commit that it sees.
+    pub(crate) fn rests_on(&self) -> (u64, i64) {
+        let view = self.view();
+        (view.seq(), view.mark())
+    }
+
+    /// The value under `key`: the transaction's own write, or else that of [`WriteTx::view`].
     ///
     /// # Errors
     /// Damage on the way; the transaction can then only be rolled back.
@@ -124,7 +147,7 @@ impl<'e> WriteTx<'e> {
             return self.own_value(i);
         }
         self.note_read(tree, key);
-        let read = self.snapshot.get(tree, key).map(|value| value.map(|value| value.into_vec()));
+        let read = self.view().get(tree, key).map(|value| value.map(|value| value.into_vec()));
         self.keep_whole(read)
     }
 
@@ -173,7 +196,8 @@ impl<'e> WriteTx<'e> {
         to: Option<&[u8]>,
     ) -> llmdb_storage::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut entries = BTreeMap::new();
-        let mut cursor = self.snapshot.cursor(tree);
+        let view = self.view();
+        let mut cursor = view.cursor(tree);
         let mut more = cursor.seek(from)?;
         while more && to.is_none_or(|to| cursor.key() < to) {
             entries.insert(cursor.key().to_vec(), cursor.value()?.into_vec());
@@ -348,6 +372,6 @@ impl<'e> WriteTx<'e> {
 
 impl Drop for WriteTx<'_> {
     fn drop(&mut self) {
-        self.shared.active.lock().leave(self.snapshot.seq());
+        self.shared.active.lock().leave(self.seq());
     }
 }

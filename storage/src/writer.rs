@@ -120,8 +120,8 @@ impl Writer {
     /// Frees pages and frames that nothing can reach any more.
     ///
     /// `pinned` ascends and holds every version that a snapshot pins, and the published one;
-    /// `unpublished` ascends and holds the versions sealed and not published. The retained metas
-    /// are added here.
+    /// `unpublished` ascends and holds the versions sealed and not published, of which snapshots
+    /// may begin too. The retained metas are added here.
     pub fn reclaim(&mut self, pinned: &[Version], unpublished: &[Version]) {
         let mut all: Vec<Version> = [pinned, unpublished, &self.retained].concat();
         all.extend(self.in_flight);
@@ -130,7 +130,11 @@ impl Writer {
         for &(start, pages) in self.space.reclaim(&all).runs() {
             (start.0..start.0 + pages).for_each(|page| self.drop_frame(PageId(page)));
         }
-        for (start, frames) in self.cleared.reclaim(pinned) {
+        // Snapshots may also pin what is sealed and not published yet.
+        let mut seen: Vec<Version> = [pinned, unpublished].concat();
+        seen.sort_unstable();
+        seen.dedup();
+        for (start, frames) in self.cleared.reclaim(&seen) {
             for frame in start.0..start.0 + frames {
                 self.free_frame(FrameId(frame as u32), MemoryUse::Cleared);
             }

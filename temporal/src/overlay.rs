@@ -1,19 +1,30 @@
 //! A view with the writes of a batch laid over it.
 
 use llmdb_storage::{Batch, Cursor, Entry, NewValue, Result, TreeId, ValueRef, View, Write};
+use std::borrow::Cow;
 use std::fmt;
 
 /// `base` as it will be once a batch is applied to it. Every read runs on it as on any view.
 pub struct Overlay<'v, V> {
     base: &'v V,
-    batch: Batch,
+    batch: Cow<'v, Batch>,
 }
 
 impl<'v, V: View> Overlay<'v, V> {
     /// Lays `batch` over `base`.
     pub fn new(base: &'v V, mut batch: Batch) -> Self {
         batch.sort();
-        Self { base, batch }
+        Self { base, batch: Cow::Owned(batch) }
+    }
+
+    /// Lays a sorted batch over `base`.
+    pub fn over(base: &'v V, batch: &'v Batch) -> Self {
+        Self { base, batch: Cow::Borrowed(batch) }
+    }
+
+    /// What is laid over the base, sorted.
+    pub fn into_batch(self) -> Batch {
+        self.batch.into_owned()
     }
 
     /// The write of `key`, if there is one.

@@ -250,6 +250,9 @@ fn takes_txn(op: &str) -> bool {
             | "get"
             | "timeline"
             | "scan"
+            | "history"
+            | "changes"
+            | "diff"
             | "begin"
             | "commit"
             | "rollback"
@@ -368,9 +371,11 @@ fn isolation(fields: &mut Fields) -> Result<Isolation> {
     match fields.string("isolation")?.as_deref() {
         None | Some("serializable") => Ok(Isolation::Serializable),
         Some("snapshot") => Ok(Isolation::Snapshot),
+        Some("read_committed") => Ok(Isolation::ReadCommitted),
+        Some("read_uncommitted") => Ok(Isolation::ReadUncommitted),
         Some(_) => Err(BadRequest::WrongType {
             field: "isolation",
-            expected: "`serializable` or `snapshot`",
+            expected: "`serializable`, `snapshot`, `read_committed` or `read_uncommitted`",
             found: "another string",
         }),
     }

@@ -9,7 +9,7 @@ use super::tx::Tx;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use crate::write::{apply, partition_to_read, partition_to_write};
-use llmdb::{At, Change, Cursor, Db, Fact, Isolation, Key, PartitionId, ReadTx, WriteTx};
+use llmdb::{At, Change, Cursor, Db, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 
@@ -55,9 +55,9 @@ impl<'db> Session<'db> {
             Op::Get(target, at) => self.get(txn, target, at),
             Op::Timeline(target, tx) => self.timeline(txn, target, tx),
             Op::Scan(scan) => self.scan(txn, scan),
-            Op::History(target) => self.history(target),
-            Op::Changes(changes) => self.changes(changes),
-            Op::Diff(diff) => self.diff(diff),
+            Op::History(target) => self.history(txn, target),
+            Op::Changes(changes) => self.changes(txn, changes),
+            Op::Diff(diff) => self.diff(txn, diff),
             Op::Feed(op) => op.execute(self.db),
             Op::Checkpoint => {
                 self.db.checkpoint()?;
@@ -160,18 +160,15 @@ impl<'db> Session<'db> {
         let db = self.db;
         let open = self.transaction(txn)?;
         let mut key = key(db, target)?;
-        let fact = match (open, &at.tx) {
-            (Some(open), Some(tx)) => {
-                let tx = tx.resolve(&db.read())?;
-                let valid = at.valid.unwrap_or(open.now().valid);
-                let covers = |fact: &Fact| fact.valid_from <= valid && valid < fact.valid_to;
-                open.timeline(key, Some(tx))?.into_iter().find(covers)
-            }
-            (Some(open), None) => {
+        let fact = match open {
+            Some(open) => {
                 key.valid_from = at.valid;
-                open.get(key)?
+                match at.tx {
+                    Some(tx) => open.get_as_of(key, tx.resolve(&db.read())?)?,
+                    None => open.get(key)?,
+                }
             }
-            (None, _) => {
+            None => {
                 let read = db.read();
                 let at = resolve(&at, &read)?;
                 read.as_of_valid(at.valid).as_of_transaction(at.tx).get(key)?
@@ -198,21 +195,20 @@ impl<'db> Session<'db> {
         let open = self.transaction(txn)?;
         let ScanOf { range, at, after, limit } = scan;
         let partition = partition_to_read(db, &range.partition)?;
-        let read = db.read();
-        let view;
-        let rows = match open {
-            Some(_) if at != Point::default() => {
-                return Err(Error::NotInTransaction { op: "scan with valid or tx" });
-            }
-            Some(open) => open.scan(partition, &range.bytes)?,
+        let (read, view);
+        let mut rows = match open {
+            Some(open) if at == Point::default() => open.scan(partition, &range.bytes)?,
+            Some(open) => open.scan_at(partition, &range.bytes, resolve_own(&at, open, db)?)?,
             None => {
+                read = db.read();
                 let at = resolve(&at, &read)?;
                 view = read.as_of_valid(at.valid).as_of_transaction(at.tx);
                 view.scan(partition, &range.bytes)?
             }
         };
-        let behind = |key: &[u8]| after.as_ref().is_none_or(|after| key > after.as_slice());
-        let rows = rows.filter(|row| row.as_ref().map_or(true, |row| behind(&row.key)));
+        if let Some(after) = &after {
+            rows = rows.after(after);
+        }
         let mut found = Vec::new();
         for row in rows.take(limit.unwrap_or(usize::MAX)) {
             stop.check()?;
@@ -221,20 +217,42 @@ impl<'db> Session<'db> {
         Ok(Answer::Rows(found, range.form))
     }
 
-    fn history(&self, target: Target) -> Result<Answer> {
-        Ok(Answer::Rectangles(self.db.history(key(self.db, target)?)?))
+    /// The open transaction that a request names; questions that name none are of what is
+    /// committed.
+    fn named(&self, txn: Option<String>) -> Result<Option<&WriteTx<'db>>> {
+        let Some(name) = txn else { return Ok(None) };
+        match self.open.get(&name) {
+            Some(open) => Ok(Some(&open.tx)),
+            None => Err(Error::NoTransaction { name }),
+        }
     }
 
-    fn changes(&self, changes: ChangesOf) -> Result<Answer> {
+    fn history(&self, txn: Option<String>, target: Target) -> Result<Answer> {
+        let key = key(self.db, target)?;
+        Ok(Answer::Rectangles(match self.named(txn)? {
+            Some(open) => open.history(key)?,
+            None => self.db.history(key)?,
+        }))
+    }
+
+    fn changes(&self, txn: Option<String>, changes: ChangesOf) -> Result<Answer> {
         let ChangesOf { from, to, partition, limit } = changes;
+        let open = self.named(txn)?;
         let partition = partition.map(|name| partition_to_read(self.db, &name)).transpose()?;
         let read = self.db.read();
         let to = to.map(|to| to.resolve(&read)).transpose()?;
         // In pages, so that a signal is noticed between them.
         let ask = |wanted: Option<usize>| Some(wanted.map_or(PAGE, |wanted| wanted.min(PAGE)));
-        let mut page = match from {
-            ChangesFrom::Tx(from) => read.changes(from.resolve(&read)?, to, ask(limit))?,
-            ChangesFrom::Next(next) => read.changes_after(cursor(&next)?, to, ask(limit))?,
+        let after = |cursor, wanted| match open {
+            Some(open) => open.changes_after(cursor, to, ask(wanted)),
+            None => read.changes_after(cursor, to, ask(wanted)),
+        };
+        let mut page = match (from, open) {
+            (ChangesFrom::Next(next), _) => after(cursor(&next)?, limit)?,
+            (ChangesFrom::Tx(from), Some(open)) => {
+                open.changes(from.resolve(&read)?, to, ask(limit))?
+            }
+            (ChangesFrom::Tx(from), None) => read.changes(from.resolve(&read)?, to, ask(limit))?,
         };
         let mut found: Vec<Change> = Vec::new();
         loop {
@@ -243,20 +261,27 @@ impl<'db> Session<'db> {
             found.extend(page.changes.into_iter().filter(wanted));
             let wanted = limit.map(|limit| limit - found.len());
             match page.next {
-                Some(next) if wanted != Some(0) => {
-                    page = read.changes_after(next, to, ask(wanted))?;
-                }
+                Some(next) if wanted != Some(0) => page = after(next, wanted)?,
                 next => return Ok(Answer::Changes(found, next)),
             }
         }
     }
 
-    fn diff(&self, diff: DiffOf) -> Result<Answer> {
+    fn diff(&self, txn: Option<String>, diff: DiffOf) -> Result<Answer> {
         let DiffOf { range, a, b } = diff;
         let partition = partition_to_read(self.db, &range.partition)?;
-        let read = self.db.read();
-        let (a, b) = (resolve(&a, &read)?, resolve(&b, &read)?);
-        Ok(Answer::Diff(read.diff(partition, &range.bytes, a, b)?, range.form))
+        let rows = match self.named(txn)? {
+            Some(open) => {
+                let a = resolve_own(&a, open, self.db)?;
+                open.diff(partition, &range.bytes, a, resolve_own(&b, open, self.db)?)?
+            }
+            None => {
+                let read = self.db.read();
+                let (a, b) = (resolve(&a, &read)?, resolve(&b, &read)?);
+                read.diff(partition, &range.bytes, a, b)?
+            }
+        };
+        Ok(Answer::Diff(rows, range.form))
     }
 }
 
@@ -274,4 +299,12 @@ fn resolve(point: &Point, read: &ReadTx<'_>) -> Result<At> {
     let now = read.now();
     let tx = point.tx.as_ref().map_or(Ok(now.tx), |tx| tx.resolve(read))?;
     Ok(At { valid: point.valid.unwrap_or(now.valid), tx })
+}
+
+/// Where a point lies, seen from an open transaction: its own writes are known to it, whatever time
+/// they get.
+fn resolve_own(point: &Point, open: &WriteTx<'_>, db: &Db) -> Result<At> {
+    let valid = point.valid.unwrap_or(open.now().valid);
+    let tx = point.tx.as_ref().map(|tx| tx.resolve(&db.read())).transpose()?;
+    Ok(At { valid, tx: tx.unwrap_or(TxTime::INFINITY) })
 }

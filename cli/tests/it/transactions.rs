@@ -136,5 +136,10 @@ fn the_past_is_read_inside_as_outside() {
     assert_eq!(exec.ok(json!({"op": "get", "key": "k", "valid": 15}))["value"], "own");
     let early = json!({"op": "get", "key": "k", "valid": 9, "tx": 1});
     assert_eq!(exec.ok(early)["found"], false);
-    assert_eq!(exec.code(json!({"op": "scan", "valid": 15})), "not_in_transaction");
+    for (tx, expected) in [(json!(1), "old"), (json!(2), "new"), (json!(null), "own")] {
+        let scan = json!({"op": "scan", "valid": 15, "tx": tx});
+        assert_eq!(exec.ok(scan)["rows"][0]["value"], expected, "as known at {tx}");
+    }
+    assert_eq!(exec.ok(json!({"op": "scan", "valid": 15}))["rows"][0]["value"], "own");
+    assert_eq!(exec.ok(json!({"op": "scan", "valid": 9}))["rows"], json!([]));
 }

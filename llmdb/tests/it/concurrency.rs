@@ -1,6 +1,6 @@
 //! Transactions side by side: nothing is lost, and only what the isolation allows goes through.
 
-use crate::support::{P, assert_clean, fresh, open, v};
+use crate::support::{P, assert_clean, fresh, open, text, v};
 use llmdb::vfs::MemVfs;
 use llmdb::{Db, Durability, Error, Isolation, Result, TxTime, Value};
 use std::collections::BTreeSet;
@@ -233,4 +233,55 @@ fn a_snapshot_held_while_others_write_and_checkpoint_does_not_change() {
     let rest: Vec<_> = scan.map(|row| row.unwrap()).collect();
     assert_eq!([&[first], &rest[..]].concat(), before);
     assert_ne!(rows(&db.read()), before);
+}
+
+#[test]
+fn below_snapshot_each_read_sees_what_is_committed_by_then_and_the_last_to_commit_wins() {
+    for isolation in [Isolation::ReadCommitted, Isolation::ReadUncommitted] {
+        let db = fresh();
+        db.put("k", b"1").unwrap();
+        let mut tx = db.begin_with(isolation).unwrap();
+        assert_eq!(tx.get_as::<String>("k").unwrap().unwrap(), "1");
+        tx.put("own", b"mine").unwrap();
+        db.put("k", b"2").unwrap();
+        db.put("own", b"theirs").unwrap();
+        db.put("new", b"3").unwrap();
+        assert_eq!(tx.get_as::<String>("k").unwrap().unwrap(), "2");
+        assert_eq!(tx.get_as::<String>("own").unwrap().unwrap(), "mine");
+        let rows: Vec<_> = tx.scan(P, "").unwrap().map(|row| row.unwrap().key).collect();
+        assert_eq!(rows, [&b"k"[..], b"new", b"own"]);
+        assert_eq!(tx.timeline("own", None).unwrap().len(), 2, "theirs up to mine");
+        assert_eq!(tx.get_as_of("k", TxTime(1)).unwrap().map(|f| text(&f)).as_deref(), Some("1"));
+        assert_eq!(tx.commit().unwrap(), Some(TxTime(5)), "{isolation:?}");
+        assert_eq!(db.get_as::<String>("own").unwrap().unwrap(), "mine");
+        assert_clean(&db);
+    }
+}
+
+/// A transaction that keeps no snapshot keeps no pages from being used again.
+#[test]
+fn a_transaction_below_snapshot_holds_no_state() {
+    for (isolation, held) in [(Isolation::ReadCommitted, 2), (Isolation::Snapshot, 3)] {
+        let db = fresh();
+        db.put("k", b"1").unwrap();
+        let tx = db.begin_with(isolation).unwrap();
+        tx.get("k").unwrap();
+        db.put("k", b"2").unwrap();
+        // This one's own snapshot is the second.
+        db.put("k", b"3").unwrap();
+        assert_eq!(db.stats().unwrap().states, held, "{isolation:?}");
+    }
+}
+
+/// A scan is one call, however many pieces it is fetched in.
+#[test]
+fn a_scan_below_snapshot_is_of_one_state() {
+    let db = fresh();
+    db.write(|tx| (0..1000u32).try_for_each(|i| tx.put(format!("k{i:04}"), b"before"))).unwrap();
+    let tx = db.begin_with(Isolation::ReadCommitted).unwrap();
+    let mut scan = tx.scan(P, "k").unwrap();
+    scan.next_row().unwrap().unwrap();
+    db.write(|tx| (0..1000u32).try_for_each(|i| tx.put(format!("k{i:04}"), b"after"))).unwrap();
+    assert!(scan.all(|row| text(&row.unwrap().fact) == "before"));
+    assert!(tx.scan(P, "k").unwrap().all(|row| text(&row.unwrap().fact) == "after"));
 }

@@ -134,6 +134,66 @@ fn a_savepoint_takes_back_writes_and_note_alone() {
 }
 
 #[test]
+fn history_changes_and_differences_show_own_writes_as_if_committed_right_now() {
+    let db = fresh();
+    db.put_at("k", b"1", v(10)).unwrap();
+    db.put("gone", b"1").unwrap();
+    let mut tx = db.begin().unwrap();
+    tx.put_at("k", b"2", v(20)).unwrap();
+    tx.end("gone").unwrap();
+    tx.note("mine".into()).unwrap();
+    let (now, all) = (tx.now(), TxTime::INFINITY);
+    let history = tx.history("k").unwrap();
+    let changes = tx.changes(TxTime(0), None, None).unwrap();
+    let piece = tx.changes(TxTime(0), None, Some(2)).unwrap();
+    let rest = tx.changes_after(piece.next.unwrap(), None, None).unwrap();
+    let diff = tx.diff(P, "", at(25, 2), llmdb::At { valid: v(25), tx: all }).unwrap();
+    let then: Vec<_> = tx.scan_at(P, "", at(25, 2)).unwrap().map(|row| row.unwrap()).collect();
+    assert_eq!(
+        tx.get_as_of("k", TxTime(1)).unwrap(),
+        db.get(Key::new(P, "k").valid_from(now.valid)).unwrap()
+    );
+    assert_eq!([piece.changes, rest.changes].concat(), changes.changes);
+    assert_eq!(tx.commit().unwrap(), Some(now.tx), "nobody else committed");
+    assert_eq!(history, db.history("k").unwrap());
+    assert_eq!(history.last().unwrap().note, Some("mine".into()));
+    assert_eq!(changes, db.changes(TxTime(0), None, None).unwrap());
+    assert_eq!(diff, db.diff(P, "", at(25, 2), at(25, 3)).unwrap());
+    let read = db.read();
+    let view = read.as_of_valid(v(25)).as_of_transaction(TxTime(2));
+    assert_eq!(then, view.scan(P, "").unwrap().map(|row| row.unwrap()).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_read_the_feed_rests_on_there_being_no_other_commit() {
+    for (to, refused) in [(None, true), (Some(TxTime(2)), false)] {
+        let db = fresh();
+        db.put("a", b"1").unwrap();
+        let mut tx = db.begin().unwrap();
+        tx.changes(TxTime(0), to, None).unwrap();
+        tx.put("count", b"1").unwrap();
+        db.put("unrelated", b"1").unwrap();
+        assert_eq!(tx.commit().is_err(), refused, "to {to:?}");
+    }
+}
+
+#[test]
+fn a_scan_goes_on_behind_any_key() {
+    let db = fresh();
+    db.write(|tx| (0..100u32).try_for_each(|i| tx.put(format!("k{i:02}"), b"v"))).unwrap();
+    let keys = |scan: llmdb::Scan<'_>| scan.map(|row| row.unwrap().key).collect::<Vec<_>>();
+    let all = keys(db.scan(P, "k").unwrap());
+    for (after, left) in [("", 100), ("k", 100), ("k07", 92), ("k07x", 92), ("k99", 0), ("z", 0)] {
+        let rest = keys(db.scan(P, "k").unwrap().after(after.as_bytes()));
+        assert_eq!(rest, all[100 - left..], "{after}");
+        let mut begun = db.scan(P, "k").unwrap();
+        begun.next_row().unwrap();
+        let rest = keys(begun.after(after.as_bytes()));
+        assert_eq!(rest.len(), left.min(99), "{after}, begun");
+    }
+}
+
+#[test]
 fn notes_come_back_with_history_versions_and_changes() {
     let db = fresh();
     let note = json!({"by": "ada", "n": 9007199254740993u64});

@@ -1,0 +1,293 @@
+//! How a write transaction reads: others as its isolation shows them, with its own writes laid over
+//! that.
+
+use super::{WriteTx, provisional};
+use crate::core::Core;
+use crate::{
+    AsKey, Changes, Cursor, DiffRow, Fact, Isolation, PartitionId, Rectangle, Result, Scan, TxTime,
+    decode,
+};
+use llmdb_mvcc::{Snapshot, TxView};
+use llmdb_storage::TreeId;
+use llmdb_temporal::{Absences, At, EventId, KeyRange, Overlay, Reader, head_key};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+
+/// What a transaction rests on, in keys of `heads`.
+#[derive(Default)]
+pub(super) struct Reads {
+    keys: BTreeSet<Vec<u8>>,
+    ranges: Vec<KeyRange>,
+    /// It rests on there being no other commit.
+    everything: bool,
+}
+
+impl Reads {
+    /// Tells the engine, to be validated at the commit.
+    pub(super) fn tell(self, tx: &mut llmdb_mvcc::WriteTx<'_>, heads: TreeId) {
+        if self.everything {
+            return tx.note_read_range(heads, &[], None);
+        }
+        self.keys.iter().for_each(|key| tx.note_read(heads, key));
+        for range in &self.ranges {
+            let (from, to) = range.head_keys();
+            tx.note_read_range(heads, from, to);
+        }
+    }
+}
+
+/// What one read sees: a state of others, and where it stands that says nothing else.
+pub(super) struct Seen<'t, 'db> {
+    pub(super) view: TxView<'t, 'db>,
+    pub(super) now: At,
+}
+
+impl Seen<'_, '_> {
+    /// What was believed at `tx` must not have been retired.
+    fn check_kept(&self, core: &Core, partition: PartitionId, tx: TxTime) -> Result<()> {
+        if tx < TxTime(self.view.mark()) {
+            Reader::new(&*self.view, &core.trees).check_kept(partition, tx)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'db> WriteTx<'db> {
+    pub(super) fn seen(&self) -> Result<Seen<'_, 'db>> {
+        let view = self.tx.view();
+        let now = match view {
+            TxView::Kept(_) => self.at,
+            TxView::Own(_) => provisional(self.core, &view)?,
+        };
+        Ok(Seen { view, now })
+    }
+
+    fn note_key(&self, partition: PartitionId, user_key: &[u8]) -> Result<()> {
+        let key = head_key(partition, user_key)?;
+        if self.isolation == Isolation::Serializable {
+            self.reads.borrow_mut().keys.insert(key);
+        }
+        Ok(())
+    }
+
+    fn note_range(&self, range: &KeyRange) {
+        if self.isolation == Isolation::Serializable {
+            self.reads.borrow_mut().ranges.push(range.clone());
+        }
+    }
+
+    /// What the key has now, or at the time that the key names, its own writes included.
+    ///
+    /// # Errors
+    /// [`Error::EmptyKey`](crate::Error::EmptyKey); damage, after which it can only be rolled back.
+    pub fn get(&self, key: impl AsKey) -> Result<Option<Fact>> {
+        self.get_known(key, None)
+    }
+
+    /// As [`WriteTx::get`], as known after transaction `tx`. Its own writes are known at
+    /// [`TxTime::INFINITY`] and at the time that it would get if it committed right now.
+    ///
+    /// # Errors
+    /// Those of [`WriteTx::get`].
+    pub fn get_as_of(&self, key: impl AsKey, tx: TxTime) -> Result<Option<Fact>> {
+        self.get_known(key, Some(tx))
+    }
+
+    fn get_known(&self, key: impl AsKey, tx: Option<TxTime>) -> Result<Option<Fact>> {
+        let key = key.as_key();
+        let (partition, user_key) = (key.partition, key.user_key);
+        self.note_key(partition, user_key)?;
+        self.broken.watch(self.seen().and_then(|seen| {
+            let now = seen.now;
+            let at = At { valid: key.valid_from.unwrap_or(now.valid), tx: tx.unwrap_or(now.tx) };
+            seen.check_kept(self.core, partition, at.tx)?;
+            let view = seen.view;
+            let trees = &self.core.trees;
+            if !self.pending.touches(partition, user_key)? {
+                let segment = Reader::new(&*view, trees).get(partition, user_key, at)?;
+                return segment.as_ref().map(decode::fact).transpose();
+            }
+            let overlay = self.pending.overlay_key(&*view, trees, now.tx, partition, user_key)?;
+            let segment = Reader::new(&overlay, trees).get(partition, user_key, at)?;
+            segment.as_ref().map(decode::fact).transpose()
+        }))
+    }
+
+    /// The value of [`WriteTx::get`], as a `T`.
+    ///
+    /// # Errors
+    /// Those of [`WriteTx::get`]; [`Error::ValueMismatch`](crate::Error::ValueMismatch).
+    pub fn get_as<T: DeserializeOwned>(&self, key: impl AsKey) -> Result<Option<T>> {
+        self.get(key)?.map(|fact| fact.value.to()).transpose()
+    }
+
+    /// The keys of `partition` that start with `prefix` and have a value now, its own writes
+    /// included. It rests on all of the prefix, however few rows are asked for.
+    ///
+    /// # Errors
+    /// Damage, after which it can only be rolled back.
+    pub fn scan(&self, partition: PartitionId, prefix: impl AsRef<[u8]>) -> Result<Scan<'_>> {
+        self.scan_with(partition, prefix.as_ref(), |now| now)
+    }
+
+    /// As [`WriteTx::scan`], at a point of both times. Its own writes are known at
+    /// [`TxTime::INFINITY`].
+    ///
+    /// # Errors
+    /// Those of [`WriteTx::scan`].
+    pub fn scan_at(
+        &self,
+        partition: PartitionId,
+        prefix: impl AsRef<[u8]>,
+        at: At,
+    ) -> Result<Scan<'_>> {
+        self.scan_with(partition, prefix.as_ref(), |_| at)
+    }
+
+    fn scan_with(
+        &self,
+        partition: PartitionId,
+        prefix: &[u8],
+        at: impl Fn(At) -> At,
+    ) -> Result<Scan<'_>> {
+        let range = KeyRange::prefix(partition, prefix);
+        self.note_range(&range);
+        self.broken.watch(self.seen().and_then(|seen| {
+            let at = at(seen.now);
+            seen.check_kept(self.core, partition, at.tx)?;
+            let Seen { view, now } = seen;
+            let trees = &self.core.trees;
+            let own = self.pending.overlay_range(&*view, trees, now.tx, &range)?.into_batch();
+            Ok(Scan::of_write(view, own, self.core, &self.broken, partition, range, at))
+        }))
+    }
+
+    /// The key along valid time, as known after transaction `tx`; or now, its own writes included.
+    ///
+    /// # Errors
+    /// Those of [`WriteTx::get`].
+    pub fn timeline(&self, key: impl AsKey, tx: Option<TxTime>) -> Result<Vec<Fact>> {
+        self.with_key(key, tx, |reader, partition, user_key, now| {
+            decode::facts(reader.timeline(partition, user_key, tx.unwrap_or(now.tx))?)
+        })
+    }
+
+    /// Everything that was ever believed about the key, and would be if the transaction committed
+    /// right now: see [`ReadTx::history`](crate::ReadTx::history).
+    ///
+    /// # Errors
+    /// Those of [`WriteTx::get`].
+    pub fn history(&self, key: impl AsKey) -> Result<Vec<Rectangle>> {
+        self.with_key(key, None, |reader, partition, user_key, now| {
+            let history = reader.history(partition, user_key, Absences::Include)?;
+            let mut history: Vec<Rectangle> =
+                history.map(|rectangle| decode::rectangle(rectangle?)).collect::<Result<_>>()?;
+            for own in history.iter_mut().filter(|rectangle| rectangle.tx == now.tx) {
+                own.note = decode::note(self.note.as_deref())?;
+            }
+            Ok(history)
+        })
+    }
+
+    fn with_key<T>(
+        &self,
+        key: impl AsKey,
+        tx: Option<TxTime>,
+        read: impl FnOnce(Reader<'_, Overlay<'_, Snapshot<'db>>>, PartitionId, &[u8], At) -> Result<T>,
+    ) -> Result<T> {
+        let key = key.as_key();
+        let (partition, user_key) = (key.partition, key.user_key);
+        self.note_key(partition, user_key)?;
+        self.broken.watch(self.seen().and_then(|seen| {
+            if let Some(tx) = tx {
+                seen.check_kept(self.core, partition, tx)?;
+            }
+            let Seen { view, now } = seen;
+            let trees = &self.core.trees;
+            let overlay = self.pending.overlay_key(&*view, trees, now.tx, partition, user_key)?;
+            read(Reader::new(&overlay, trees), partition, user_key, now)
+        }))
+    }
+
+    /// The keys of `partition` that start with `prefix` and whose value differs between two points
+    /// of both times, by their bytes. Its own writes are known at [`TxTime::INFINITY`]. It rests on
+    /// all of the prefix.
+    ///
+    /// # Errors
+    /// Damage, after which it can only be rolled back.
+    pub fn diff(
+        &self,
+        partition: PartitionId,
+        prefix: impl AsRef<[u8]>,
+        a: At,
+        b: At,
+    ) -> Result<Vec<DiffRow>> {
+        let range = KeyRange::prefix(partition, prefix.as_ref());
+        self.note_range(&range);
+        self.broken.watch(self.seen().and_then(|seen| {
+            seen.check_kept(self.core, partition, a.tx)?;
+            seen.check_kept(self.core, partition, b.tx)?;
+            let Seen { view, now } = seen;
+            let trees = &self.core.trees;
+            let overlay = self.pending.overlay_range(&*view, trees, now.tx, &range)?;
+            let rows = Reader::new(&overlay, trees).diff(range, a, b);
+            rows.map(|row| decode::diff_row(row?)).collect()
+        }))
+    }
+
+    /// The writes of the transactions from `from` up to and not including `to` (`None`: to the
+    /// newest, which is this one), of all partitions, oldest first; at most `limit` of them. Its own
+    /// writes come last, at the time that it would get if it committed right now. At
+    /// `Serializable` it rests on there being no other commit, unless `to` is in the past.
+    ///
+    /// # Errors
+    /// Damage, after which it can only be rolled back.
+    pub fn changes(
+        &self,
+        from: TxTime,
+        to: Option<TxTime>,
+        limit: Option<usize>,
+    ) -> Result<Changes> {
+        self.feed(from, to, limit, |reader, to| reader.changes(from..to))
+    }
+
+    /// The same feed, going on behind where it was cut short.
+    ///
+    /// # Errors
+    /// Those of [`WriteTx::changes`].
+    pub fn changes_after(
+        &self,
+        cursor: Cursor,
+        to: Option<TxTime>,
+        limit: Option<usize>,
+    ) -> Result<Changes> {
+        let last = EventId { tx: cursor.tx, op: cursor.op };
+        self.feed(last.tx, to, limit, |reader, to| reader.changes_after(last, to))
+    }
+
+    fn feed(
+        &self,
+        from: TxTime,
+        to: Option<TxTime>,
+        limit: Option<usize>,
+        feed: impl for<'v> FnOnce(
+            Reader<'v, Overlay<'_, Snapshot<'db>>>,
+            TxTime,
+        ) -> llmdb_temporal::Changes<'v, Overlay<'v, Snapshot<'db>>>,
+    ) -> Result<Changes> {
+        let to = to.unwrap_or(TxTime::INFINITY);
+        self.broken.watch(self.seen().and_then(|Seen { view, now }| {
+            if self.isolation == Isolation::Serializable && to.0 > view.mark().saturating_add(1) {
+                self.reads.borrow_mut().everything = true;
+            }
+            let trees = &self.core.trees;
+            Reader::new(&*view, trees).check_range_kept(from..to)?;
+            let overlay = self.pending.overlay(&*view, trees, now.tx)?;
+            let mut page = crate::read::collect(feed(Reader::new(&overlay, trees), to), limit)?;
+            for own in page.changes.iter_mut().filter(|change| change.tx == now.tx) {
+                own.note = decode::note(self.note.as_deref())?;
+            }
+            Ok(page)
+        }))
+    }
+}

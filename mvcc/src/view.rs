@@ -1,0 +1,25 @@
+//! What one read of a transaction sees of others.
+
+use crate::Snapshot;
+use std::ops::Deref;
+
+/// What one read of a transaction sees of others: the snapshot that the transaction keeps, or one
+/// that was taken for this read alone.
+#[derive(Debug)]
+pub enum TxView<'t, 'e> {
+    /// The transaction's.
+    Kept(&'t Snapshot<'e>),
+    /// This read's.
+    Own(Snapshot<'e>),
+}
+
+impl<'e> Deref for TxView<'_, 'e> {
+    type Target = Snapshot<'e>;
+
+    fn deref(&self) -> &Snapshot<'e> {
+        match self {
+            TxView::Kept(snapshot) => snapshot,
+            TxView::Own(snapshot) => snapshot,
+        }
+    }
+}
