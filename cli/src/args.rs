@@ -1,6 +1,8 @@
 //! The command line: the commands. The arguments of each family are in a file of their own.
 
 mod admin;
+mod bench;
+mod completions;
 mod exec;
 mod keys;
 mod open;
@@ -10,9 +12,12 @@ mod retention;
 mod shell;
 mod tour;
 mod transfer;
+mod watch;
 mod write;
 
 pub use admin::Admin;
+pub use bench::Bench;
+pub use completions::Completions;
 pub use exec::Exec;
 pub use keys::{At, Keys};
 pub use open::{DurabilityArg, Open};
@@ -22,6 +27,7 @@ pub use retention::{Checkpoint, Retention};
 pub use shell::Shell;
 pub use tour::Tour;
 pub use transfer::{Export, Import, ImportGit, ImportNdjson};
+pub use watch::Watch;
 pub use write::{Delete, End, Put};
 
 use clap::{Parser, Subcommand};
@@ -95,8 +101,17 @@ pub enum Command {
     Import(Import),
     /// Write facts to standard output, as lines that `import ndjson` reads
     Export(Export),
+    /// List what is written, as it is committed
+    #[command(after_help = watch::EXAMPLES)]
+    Watch(Watch),
     /// See what LLMDB does, on the history of a real repository
     Tour(Tour),
+    /// Measure this machine: loads, reads, reads of the past, durable commits
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Bench),
+    /// Write completions for another shell
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(Completions),
 }
 
 #[cfg(test)]
@@ -107,5 +122,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_a_command_line() {
+        let mut found = 0;
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter(|line| line.starts_with("  ")) {
+                let Some(at) = line.find("llmdb ") else { continue };
+                // Up to what the shell does with it, and to what it is for.
+                let line = line[at..].split(['>', '<', '|']).next().unwrap();
+                let line = line.split("   ").next().unwrap();
+                let words = crate::shell::words(line);
+                let parsed = Cli::try_parse_from(&words);
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                found += 1;
+            }
+        }
+        assert!(found >= 20, "{found}");
     }
 }

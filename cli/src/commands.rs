@@ -12,10 +12,13 @@ use crate::exec::retention::policy;
 use crate::exec::session::Session;
 use crate::exec::tx::Tx;
 use crate::exec::{self, fields::BadRequest};
+use crate::progress;
 use crate::render::{Rendered, render};
+use crate::stop::Stop;
 use crate::table::Screen;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use clap::CommandFactory;
 use llmdb::{Db, PartitionId, TxTime};
 use serde_json::Value as Json;
 use std::io::{self, Read, Write as _};
@@ -33,6 +36,9 @@ pub fn run(command: Command) -> ExitCode {
         Command::Import(import) => crate::import::run(import),
         Command::Export(export) => crate::export::run(export),
         Command::Tour(tour) => crate::tour::run(tour),
+        Command::Watch(watch) => crate::watch::run(watch),
+        Command::Bench(bench) => crate::bench::run(bench),
+        Command::Completions(completions) => run_completions(completions),
         question => run_question(question),
     };
     done.unwrap_or_else(|error| {
@@ -78,7 +84,10 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         | Command::Exec(_)
         | Command::Import(_)
         | Command::Export(_)
-        | Command::Tour(_) => return Ok(None),
+        | Command::Tour(_)
+        | Command::Watch(_)
+        | Command::Bench(_)
+        | Command::Completions(_) => return Ok(None),
     };
     Ok(Some(Question { open, output, op }))
 }
@@ -115,23 +124,29 @@ fn retention_question(command: &args::Retention) -> Result<Question<'_>> {
 
 fn run_question(command: &Command) -> Result<ExitCode> {
     let Question { open, output, op } = question(command)?.expect("other commands run elsewhere");
+    let stop = Stop::on_signals(|| {})?;
     // Only a write makes a database that is missing.
     let db = if matches!(op, Op::Write(_)) { open.or_create()? } else { open.existing()? };
-    let code = execute(&db, output, op)?;
-    db.close()?;
+    let code = stop.check().and_then(|()| execute(&db, output, op, &stop));
+    let closed = db.close().map_err(Error::from);
+    let code = code?;
+    closed?;
     Ok(code)
+}
+
+fn run_completions(args: &args::Completions) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    let mut command = args::Cli::command();
+    clap_complete::generate(args.shell, &mut command, "llmdb", &mut script);
+    print(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Unlike other commands it says on standard output what went wrong: whoever reads answers, reads
 /// them there.
 fn run_exec(args: &args::Exec) -> ExitCode {
     let options = args.open.options().durability(args.durability.durability());
-    let ran = args.open.with(options).and_then(|db| {
-        let ran = exec::run(&db);
-        let closed = db.close().map_err(Error::from);
-        ran.and(closed)
-    });
-    match ran {
+    match exec::run(|| args.open.with(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();
@@ -142,8 +157,13 @@ fn run_exec(args: &args::Exec) -> ExitCode {
     }
 }
 
-fn execute(db: &Db, output: Output, op: Op) -> Result<ExitCode> {
-    let answer = Session::new(db).execute(Request { txn: None, op })?;
+fn execute(db: &Db, output: Output, op: Op, stop: &Stop) -> Result<ExitCode> {
+    let bar = matches!(op, Op::Verify).then(|| progress::waiting("verifying"));
+    let answer = Session::new(db).stopped_by(stop).execute(Request { txn: None, op });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let answer = answer?;
     let code = match &answer {
         Answer::Fact(None) => ExitCode::from(EXIT_NOTHING),
         Answer::Verified(report) if !report.is_clean() => {

@@ -47,14 +47,18 @@ pub enum Event {
 /// Batches of lines that may wait.
 const BATCHES_MAX: usize = 2;
 
-/// Answers the requests on standard input until it ends or a signal comes; rolls back what is
-/// open then.
+/// Opens a database, and answers the requests on standard input until it ends or a signal comes;
+/// rolls back what is open then, and closes.
 ///
 /// # Errors
-/// [`Error::Read`], [`Error::Write`]: of the streams, not of requests.
-pub fn run(db: &Db) -> Result<()> {
+/// Those of opening and closing; [`Error::Read`], [`Error::Write`]: of the streams, not of requests.
+pub fn run(open: impl FnOnce() -> Result<Db>) -> Result<()> {
+    // First, so that a signal while a database is recovered ends by a clean close, too.
     let (stop, events) = read_events(io::stdin())?;
-    answer_all(db, &events, &stop, &mut io::stdout().lock())
+    let db = open()?;
+    let ran = answer_all(&db, &events, &stop, &mut io::stdout().lock());
+    let closed = db.close().map_err(Error::from);
+    ran.and(closed)
 }
 
 /// Lines as they come, and signals, from threads of their own.
@@ -96,6 +100,9 @@ fn answer_all(
     let mut session = Session::new(db);
     let mut out = Vec::new();
     while let Ok(event) = events.recv() {
+        if stop.came() {
+            return Ok(());
+        }
         let lines = match event {
             Event::Lines(lines) => lines,
             Event::Stop => return Ok(()),

@@ -8,10 +8,13 @@ use crate::commands::partition;
 use crate::error::{Error, Result};
 use crate::exec::answer::KeyBody;
 use crate::exec::fields::KeyForm;
+use crate::progress;
+use crate::stop::Stop;
 use crate::write::partition_to_read;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use llmdb::{Change, ChangeKind, Fact, Key, PartitionId, ReadTx, Value};
+use indicatif::ProgressBar;
+use llmdb::{Change, ChangeKind, Db, Fact, Key, PartitionId, ReadTx, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +62,8 @@ struct Exporter<'r, W> {
     names: BTreeMap<PartitionId, String>,
     only: Option<PartitionId>,
     out: W,
+    stop: &'r Stop,
+    bar: ProgressBar,
 }
 
 /// Runs `llmdb export`.
@@ -66,25 +71,34 @@ struct Exporter<'r, W> {
 /// # Errors
 /// Those of reading and writing.
 pub fn run(args: &args::Export) -> Result<ExitCode> {
+    let stop = Stop::on_signals(|| {})?;
     let db = args.open.existing()?;
-    let only = args.partition.as_deref().map(|name| partition_to_read(&db, &partition(name)));
+    let exported = export(&db, args, &stop);
+    let closed = db.close().map_err(Error::from);
+    exported?;
+    closed?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(db: &Db, args: &args::Export, stop: &Stop) -> Result<()> {
+    let only = args.partition.as_deref().map(|name| partition_to_read(db, &partition(name)));
     let names = db.partitions()?.into_iter().map(|(name, id)| (id, name)).collect();
     let read = db.read();
     let out = BufWriter::new(io::stdout().lock());
-    let mut exporter = Exporter { read: &read, names, only: only.transpose()?, out };
-    if args.history {
-        exporter.history()?
-    } else {
-        exporter.present()?
-    }
-    exporter.out.flush().map_err(unwritable)?;
-    Ok(ExitCode::SUCCESS)
+    let bar = progress::count("lines");
+    let only = only.transpose()?;
+    let mut exporter = Exporter { read: &read, names, only, out, stop, bar };
+    let exported = if args.history { exporter.history() } else { exporter.present() };
+    exporter.bar.finish_and_clear();
+    exported?;
+    exporter.out.flush().map_err(unwritable)
 }
 
 impl<W: Write> Exporter<'_, W> {
     fn history(&mut self) -> Result<()> {
         let mut page = self.read.changes_left(None, Some(CHANGES))?;
         loop {
+            self.stop.check()?;
             for change in page.changes {
                 if self.wants(change.partition) {
                     self.change(change)?;
@@ -115,6 +129,7 @@ impl<W: Write> Exporter<'_, W> {
     /// The segments of every key that was ever written, as believed now.
     fn present(&mut self) -> Result<()> {
         for (partition, key) in self.keys()? {
+            self.stop.check()?;
             for fact in self.read.timeline(Key::new(partition, key.as_slice()), None)? {
                 self.fact(partition, &key, fact)?;
             }
@@ -156,6 +171,7 @@ impl<W: Write> Exporter<'_, W> {
 
     fn write(&mut self, line: Line) -> Result<()> {
         let text = serde_json::to_string(&line).expect("lines have string keys");
+        self.bar.inc(1);
         writeln!(self.out, "{text}").map_err(unwritable)
     }
 }

@@ -6,15 +6,17 @@ pub mod ndjson;
 use crate::args;
 use crate::commands::{partition, print};
 use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::progress;
 use crate::stop::Stop;
 use crate::write::partition_to_write;
 use git::GitSource;
-use indicatif::{ProgressBar, ProgressStyle};
 use llmdb::{Db, Durability, Key, PartitionId, ValidTime, WriteTx};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::Read;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// The partition of the records of how far imports came. Each is written in the transactions of
 /// its import, so that it never says more or less than is there.
@@ -65,12 +67,16 @@ impl Progress {
 pub fn run(import: &args::Import) -> Result<ExitCode> {
     match import {
         args::Import::Git(args) => run_git(args, &Stop::on_signals(|| {})?),
-        // While standard input is awaited nobody would look at a flag: a signal just kills then,
-        // which loses no batch that is committed.
         args::Import::Ndjson(args) if ndjson::is_stdin(&args.file) => {
-            run_ndjson(args, &Stop::default())
+            let (input, stop) = Input::stdin()?;
+            run_ndjson(args, Box::new(input), &stop)
         }
-        args::Import::Ndjson(args) => run_ndjson(args, &Stop::on_signals(|| {})?),
+        args::Import::Ndjson(args) => {
+            let stop = Stop::on_signals(|| {})?;
+            let file = File::open(&args.file);
+            let file = file.map_err(|cause| Error::Read { path: args.file.clone(), cause })?;
+            run_ndjson(args, Box::new(file), &stop)
+        }
     }
 }
 
@@ -82,28 +88,30 @@ fn run_git(args: &args::ImportGit, stop: &Stop) -> Result<ExitCode> {
         newest: args.newest,
         partition: partition_to_write(&db, &partition(&args.partition))?,
     };
-    let bar = bar("commits");
+    let bar = progress::bar("commits");
     let imported = git::import(&db, &source, stop, &mut |done, of| {
         bar.set_length(of);
         bar.set_position(done);
     });
     bar.finish_and_clear();
+    let closed = db.close().map_err(Error::from);
     let imported = imported?;
-    db.close()?;
+    closed?;
     print(imported.to_string().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_ndjson(args: &args::ImportNdjson, stop: &Stop) -> Result<ExitCode> {
+fn run_ndjson(args: &args::ImportNdjson, input: Box<dyn Read>, stop: &Stop) -> Result<ExitCode> {
     let db = open(&args.open)?;
-    let bar = bar("lines");
-    let resume = args.resume.as_deref();
-    let lines = ndjson::import(&db, &args.file, args.batch, resume, stop, &mut |lines| {
+    let bar = progress::count("lines");
+    let (batch, resume) = (args.batch, args.resume.as_deref());
+    let lines = ndjson::import(&db, &args.file, input, batch, resume, stop, &mut |lines| {
         bar.set_position(lines);
     });
     bar.finish_and_clear();
+    let closed = db.close().map_err(Error::from);
     let lines = lines?;
-    db.close()?;
+    closed?;
     print(format!("{lines} lines imported\n").as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -111,16 +119,6 @@ fn run_ndjson(args: &args::ImportNdjson, stop: &Stop) -> Result<ExitCode> {
 /// Opens the database of an import: commits are durable soon, and all are with the close.
 fn open(open: &args::Open) -> Result<Db> {
     open.with(open.options().durability(Durability::Async))
-}
-
-/// A bar on standard error, if that is a terminal.
-fn bar(unit: &str) -> ProgressBar {
-    let bar = ProgressBar::no_length();
-    let template = format!("{{bar:32}} {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}}");
-    let style = ProgressStyle::with_template(&template);
-    bar.set_style(style.expect("the template is constant but for a word"));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 impl GitSource {

@@ -8,8 +8,9 @@
 //!   `table`: answers for people and programs;
 //! - `shell`: the same requests as lines that people type; `draw`: timelines in characters;
 //! - `import`, `export`: facts in and out;
-//! - `tour`: the product shown on real history;
-//! - `stop`: signals.
+//! - `watch`: changes as they are committed; `tour`: the product shown on real history; `bench`:
+//!   quick figures, in a `scratch` directory;
+//! - `stop`, `input`: signals, and input that they end; `progress`: how far it is.
 //!
 //! # Invariants
 //! - S1: a command and the request of the same name execute the same [`exec::request::Request`].
@@ -21,19 +22,24 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod commands;
 mod draw;
 mod error;
 mod exec;
 mod export;
 mod import;
+mod input;
+mod progress;
 mod render;
+mod scratch;
 mod shell;
 mod show;
 mod stop;
 mod table;
 mod tour;
 mod ttl;
+mod watch;
 mod width;
 mod write;
 

@@ -27,8 +27,8 @@ use crate::args;
 use crate::error::{Error, Result};
 use crate::exec::answer::{Answer, write_answer};
 use crate::exec::request::{Op, Request};
-use crate::exec::respond;
 use crate::exec::session::Session;
+use crate::exec::{read_events, respond};
 use crate::render::{Mode, Rendered, render};
 use crate::show::row_count;
 use crate::stop::Stop;
@@ -40,6 +40,8 @@ use serde_json::Value as Json;
 use settings::Settings;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use syntax::Syntax;
 
@@ -49,14 +51,24 @@ use syntax::Syntax;
 /// Those of opening and closing, and of the streams; not of commands.
 pub fn run(args: &args::Shell) -> Result<ExitCode> {
     let is_new = !args.open.db.exists();
-    let db = args.open.with(args.open.options().durability(args.durability.durability()))?;
-    let ran = if !args.commands.is_empty() {
-        script::run_commands(&db, args)
+    // Signals are caught before it opens, so that one in the middle of that is not lost.
+    if !args.commands.is_empty() {
+        let stop = Stop::on_signals(|| {})?;
+        with_db(args, |db| script::run_commands(db, args, &stop))
     } else if io::stdin().is_terminal() && io::stderr().is_terminal() && editor::is_possible() {
-        editor::run(&db, args, is_new)
+        let wake = Arc::new(AtomicBool::new(false));
+        let woken = wake.clone();
+        let stop = Stop::on_signals_of_terminal(move || woken.store(true, Ordering::Relaxed))?;
+        with_db(args, |db| editor::run(db, args, is_new, &stop, wake))
     } else {
-        script::run_stdin(&db, args)
-    };
+        let (stop, events) = read_events(io::stdin())?;
+        with_db(args, |db| script::run_stdin(db, args, &stop, &events))
+    }
+}
+
+fn with_db(args: &args::Shell, run: impl FnOnce(&Db) -> Result<ExitCode>) -> Result<ExitCode> {
+    let db = args.open.with(args.open.options().durability(args.durability.durability()))?;
+    let ran = run(&db);
     let closed = db.close().map_err(Error::from);
     let code = ran?;
     closed?;
@@ -327,6 +339,13 @@ fn wrap(text: &str, columns_max: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The words of a line, for tests of other lines.
+#[cfg(test)]
+pub fn words(line: &str) -> Vec<String> {
+    let tokens = token::tokens(line).expect("a line of words");
+    tokens.into_iter().map(|token| token.text).collect()
 }
 
 #[cfg(test)]

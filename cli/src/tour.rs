@@ -9,26 +9,21 @@ mod stage;
 mod story;
 
 use crate::args;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::scratch::Scratch;
 use crate::stop::Stop;
 use history::Subject;
 use llmdb::{Db, TxTime};
 use measure::Figures;
 use stage::Stage;
+use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::{env, fs, process};
 use story::{ADA, BELIEFS, CITY, CORRECTION, DAY};
 
 /// What the database of the tour is called in commands.
 const DB: &str = "tour.llmdb";
-
-/// A directory that goes with the tour.
-#[derive(Debug)]
-struct Scratch {
-    path: PathBuf,
-}
 
 /// Runs `llmdb tour`.
 ///
@@ -36,11 +31,11 @@ struct Scratch {
 /// What went wrong: of the file system, or of a repository that was named and is none.
 pub fn run(args: &args::Tour) -> Result<ExitCode> {
     let stop = Stop::on_signals(|| {})?;
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("tour", None)?;
     let stdout = io::stdout();
     let styled = stdout.is_terminal() && env::var_os("NO_COLOR").is_none();
     let mut stage = Stage::new(BufWriter::new(stdout.lock()), styled);
-    let db = Db::open(scratch.path.join(DB))?;
+    let db = Db::open(scratch.path().join(DB))?;
     stage.title("LLMDB: what is true, what was true, and what was believed when")?;
     let subject = Subject::bring_in(&mut stage, &db, args.repository.as_deref(), &stop)?;
     show_facts(&mut stage, &db, &subject)?;
@@ -48,7 +43,7 @@ pub fn run(args: &args::Tour) -> Result<ExitCode> {
     show_beliefs(&mut stage, &db)?;
     stop.check()?;
     show_verify(&mut stage, &db)?;
-    show_figures(&mut stage, &scratch.path)?;
+    show_figures(&mut stage, scratch.path())?;
     db.close()?;
     show_next(&mut stage)?;
     stage.flush()?;
@@ -172,26 +167,6 @@ fn thousands(number: f64) -> String {
         text.push(digit);
     }
     text
-}
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let path = env::temp_dir().join(format!("llmdb-tour-{}", process::id()));
-        let unwritable = |cause| Error::Write { path: path.clone(), cause };
-        // What a killed tour of the same number left behind is in the way.
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(unwritable)?;
-        }
-        fs::create_dir_all(&path).map_err(unwritable)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nothing can be done about what stays; it is in the place for such things.
-        drop(fs::remove_dir_all(&self.path));
-    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,20 @@ pub fn write_answer(out: &mut Vec<u8>, id: Option<&Json>, answer: Result<Answer,
     out.push(b'\n');
 }
 
+/// Writes a change as a line of its own, with the cursor behind it, to the end of `out`.
+pub fn write_change(out: &mut Vec<u8>, change: Change) {
+    #[derive(Serialize)]
+    struct Followed {
+        #[serde(flatten)]
+        change: ChangeBody,
+        cursor: String,
+    }
+    let cursor = change.cursor().to_string();
+    serde_json::to_writer(&mut *out, &Followed { change: change.into(), cursor })
+        .expect("changes have string keys, and memory takes all that is written");
+    out.push(b'\n');
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     ok: bool,

@@ -16,8 +16,7 @@ use crate::exec::request::{What, Write, write};
 use crate::stop::Stop;
 use crate::write::{apply, partition_to_write};
 use llmdb::{Db, TxTime, Value, WriteTx};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 /// A line that says something.
@@ -46,7 +45,7 @@ struct OpenBatch<'db> {
     lines: usize,
 }
 
-/// Imports the lines of a file, or of standard input if it is `-`, and answers how many there are.
+/// Imports the lines of `input`, which errors call `file`, and answers how many there are.
 /// With a name to `resume`, each transaction records how far it is, and lines that are recorded
 /// are passed over.
 ///
@@ -56,17 +55,13 @@ struct OpenBatch<'db> {
 pub fn import(
     db: &Db,
     file: &Path,
+    input: impl Read,
     batch: usize,
     resume: Option<&str>,
     stop: &Stop,
     on_lines: &mut dyn FnMut(u64),
 ) -> Result<u64> {
     let unreadable = |cause| Error::Read { path: file.to_owned(), cause };
-    let input: Box<dyn Read> = if is_stdin(file) {
-        Box::new(io::stdin())
-    } else {
-        Box::new(File::open(file).map_err(unreadable)?)
-    };
     let progress = resume.map(|name| Progress::named(db, &format!("ndjson/{name}"))).transpose()?;
     let done = match &progress {
         Some(progress) => progress.load::<u64>(db)?.unwrap_or(0),
@@ -76,7 +71,11 @@ pub fn import(
         Importer { db, progress, batch: batch.max(1), open: None, lines: 0, committed: done };
     let mut lines = Lines::new(input);
     loop {
-        let batch = lines.next_batch().map_err(unreadable)?;
+        // Input that a signal ended fails as well: that is not what is wrong then.
+        let batch = lines.next_batch().map_err(|cause| match stop.check() {
+            Ok(()) => unreadable(cause),
+            Err(stopped) => stopped,
+        })?;
         if batch.is_empty() {
             break;
         }

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
 const MENU: &str = "completion";
@@ -31,15 +31,18 @@ pub fn is_possible() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term != "dumb") || cfg!(windows)
 }
 
-/// Runs the shell on a terminal.
+/// Runs the shell on a terminal; `wake` is set by each signal.
 ///
 /// # Errors
 /// Those of the terminal; [`Error::Interrupted`] if a signal ended it.
-pub fn run(db: &Db, args: &args::Shell, is_new: bool) -> Result<ExitCode> {
-    let wake = Arc::new(AtomicBool::new(false));
-    let woken = wake.clone();
-    let stop = Stop::on_signals_of_terminal(move || woken.store(true, Ordering::Relaxed))?;
-    let mut shell = Shell::new(db, args, &stop);
+pub fn run(
+    db: &Db,
+    args: &args::Shell,
+    is_new: bool,
+    stop: &Stop,
+    wake: Arc<AtomicBool>,
+) -> Result<ExitCode> {
+    let mut shell = Shell::new(db, args, stop);
     let (history, problem) = past::open();
     let name = stem(&args.open.db);
     greet(&args.open.db, is_new, problem);

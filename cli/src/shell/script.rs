@@ -3,13 +3,14 @@
 use super::{Failure, Flow, Shell, grammar};
 use crate::args;
 use crate::error::{Error, Result};
+use crate::exec::Event;
 use crate::exec::lines::{LINE_BYTES_MAX, Line};
-use crate::exec::{Event, read_events};
 use crate::stop::Stop;
 use llmdb::Db;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc::Receiver;
 
 /// Files that may read one another.
 const DEPTH_MAX: usize = 16;
@@ -30,11 +31,11 @@ struct Script {
 ///
 /// # Errors
 /// Those of the streams.
-pub fn run_commands(db: &Db, args: &args::Shell) -> Result<ExitCode> {
-    let stop = Stop::on_signals(|| {})?;
-    let mut shell = Shell::new(db, args, &stop);
+pub fn run_commands(db: &Db, args: &args::Shell, stop: &Stop) -> Result<ExitCode> {
+    let mut shell = Shell::new(db, args, stop);
     let mut script = Script::default();
     for command in &args.commands {
+        stop.check()?;
         if script.line(&mut shell, command)? == Flow::Quit {
             break;
         }
@@ -46,11 +47,16 @@ pub fn run_commands(db: &Db, args: &args::Shell) -> Result<ExitCode> {
 ///
 /// # Errors
 /// Those of the streams.
-pub fn run_stdin(db: &Db, args: &args::Shell) -> Result<ExitCode> {
-    let (stop, events) = read_events(io::stdin())?;
-    let mut shell = Shell::new(db, args, &stop);
+pub fn run_stdin(
+    db: &Db,
+    args: &args::Shell,
+    stop: &Stop,
+    events: &Receiver<Event>,
+) -> Result<ExitCode> {
+    let mut shell = Shell::new(db, args, stop);
     let mut script = Script::default();
     while let Ok(event) = events.recv() {
+        stop.check()?;
         match event {
             Event::Lines(lines) => {
                 for line in lines {
@@ -60,7 +66,7 @@ pub fn run_stdin(db: &Db, args: &args::Shell) -> Result<ExitCode> {
                     }
                 }
             }
-            Event::Stop => stop.check()?,
+            Event::Stop => {}
             Event::End(Ok(())) => return script.finish(&mut shell),
             Event::End(Err(cause)) => {
                 return Err(Error::Read { path: PathBuf::from("stdin"), cause });

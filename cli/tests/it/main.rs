@@ -16,5 +16,8 @@ mod protocol;
 mod resume;
 mod retention;
 mod shell;
+#[cfg(unix)]
+mod signals;
 mod tour;
 mod transactions;
+mod watch;
