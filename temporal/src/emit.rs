@@ -5,10 +5,11 @@ use crate::codec::event::Event;
 use crate::codec::head::{Head, Kind};
 use crate::codec::key::{self, EncodedKey};
 use crate::codec::rect::Rect;
+use crate::events::{self, Events, RUN_MAX};
 use crate::resolve::{Chosen, OldHead};
-use crate::value::Value;
-use crate::{Error, EventId, Interval, Op, Result, Trees, TxTime};
+use crate::{EventId, Interval, Op, Result, Trees, TxTime};
 use llmdb_storage::{Batch, View};
+use std::borrow::Cow;
 
 /// The difference that a transaction makes to one key.
 pub(crate) struct Outcome<'v, V> {
@@ -29,24 +30,52 @@ pub(crate) struct Outcome<'v, V> {
 
 impl<V: View> Outcome<'_, V> {
     pub(crate) fn emit(&self, out: &mut Batch) -> Result<()> {
-        self.emit_old_event(out);
+        let mut head = self.head();
+        let value = self.head_value(&head)?;
+        let base = (head.kind == Kind::Value).then_some((head.event, &*value));
+        let run = self.emit_old_event(base, out).max(self.emit_own_events(base, out));
+        if head.stored {
+            head.run = 0; // what hangs on it ends there: its event is stored plain
+        } else {
+            head.run = head.run.max(run);
+        }
         self.emit_rects(out);
-        self.emit_own_events(out);
-        self.emit_head(out)
+        let mut bytes = Vec::new();
+        head.encode(&value, &mut bytes);
+        out.put(self.trees.heads, self.key.bytes(), &bytes);
+        Ok(())
     }
 
     fn old_rect(&self) -> Option<Rect> {
         self.old.as_ref().and_then(|old| old.head.rect())
     }
 
-    /// An event whose only place was the head goes to `events` when the head moves on.
-    fn emit_old_event(&self, out: &mut Batch) {
-        let Some(old) = &self.old else { return };
-        let Some(rect) = old.head.rect() else { return };
-        if !old.head.stored && self.chosen != Chosen::Kept(rect) {
-            let event = Event { valid: rect.valid, absence: rect.absence };
-            self.emit_event(rect.event, event, &old.value, out);
+    /// An event whose only place was the head goes to `events` when the head moves on. Answers how
+    /// many deltas hang on `base` with it.
+    fn emit_old_event(&self, base: Option<(EventId, &[u8])>, out: &mut Batch) -> u8 {
+        let Some(old) = &self.old else { return 0 };
+        let Some(rect) = old.head.rect() else { return 0 };
+        if old.head.stored || self.chosen == Chosen::Kept(rect) {
+            return 0;
         }
+        let event = Event { valid: rect.valid, absence: rect.absence };
+        let run = old.head.run + 1;
+        let base = base.filter(|_| run <= RUN_MAX && self.is_over(rect));
+        match events::put(&self.trees, self.key, rect.event, event, &old.value, base, out) {
+            true => run,
+            false => 0,
+        }
+    }
+
+    /// Whether the event of `rect`, which was all of it, holds nowhere from now on: no head will
+    /// ever show it again.
+    fn is_over(&self, rect: Rect) -> bool {
+        let mut left = self.opened.iter().filter(|opened| opened.event == rect.event);
+        let mut ended = left.all(|left| left.valid.to() <= self.tx.as_valid());
+        if !self.closed.contains(&rect) {
+            ended &= rect.valid.to() <= self.tx.as_valid();
+        }
+        ended
     }
 
     fn emit_rects(&self, out: &mut Batch) {
@@ -80,9 +109,11 @@ impl<V: View> Outcome<'_, V> {
         out.delete(self.trees.live, self.key.live(rect.valid.from()).bytes());
     }
 
-    /// Events of which a later operation left nothing leave no trace.
-    fn emit_own_events(&self, out: &mut Batch) {
+    /// Events of which a later operation left nothing leave no trace. Answers how many deltas hang
+    /// on `base` with them.
+    fn emit_own_events(&self, base: Option<(EventId, &[u8])>, out: &mut Batch) -> u8 {
         let mut bytes = Vec::new();
+        let mut run = 0;
         for &(op, valid) in &self.written {
             let event = EventId { tx: self.tx, op };
             if !self.opened.iter().any(|rect| rect.event == event) {
@@ -97,10 +128,15 @@ impl<V: View> Outcome<'_, V> {
                 out.put(self.trees.valid, self.key.valid(valid.from(), event).bytes(), &[]);
             }
             if self.is_stored(event, valid) {
-                let absence = written.is_absence();
-                self.emit_event(event, Event { valid, absence }, written.value(), out);
+                let entry = Event { valid, absence: written.is_absence() };
+                // What holds in the past alone is shown by no head, ever.
+                let base = base.filter(|_| valid.to() <= self.tx.as_valid());
+                let value = written.value();
+                let coded = events::put(&self.trees, self.key, event, entry, value, base, out);
+                run = run.max(u8::from(coded));
             }
         }
+        run
     }
 
     /// Whether an own event needs an entry of its own: not if the head is all of it.
@@ -109,25 +145,19 @@ impl<V: View> Outcome<'_, V> {
         !matches!(self.chosen, Chosen::Opened(rect) if all(rect))
     }
 
-    fn emit_event(&self, id: EventId, event: Event, value: &[u8], out: &mut Batch) {
-        let mut bytes = Vec::new();
-        event.encode(value, &mut bytes);
-        out.put(self.trees.events, self.key.event(id).bytes(), &bytes);
-    }
-
-    fn emit_head(&self, out: &mut Batch) -> Result<()> {
-        let head = self.head();
-        let mut bytes = Vec::new();
-        match &self.old {
-            _ if head.kind != Kind::Value => head.encode(&[], &mut bytes),
+    /// The value that the head shows; empty where it shows none.
+    fn head_value(&self, head: &Head) -> Result<Cow<'_, [u8]>> {
+        Ok(match &self.old {
+            _ if head.kind != Kind::Value => Cow::Borrowed(&[]),
             _ if head.event.tx == self.tx => {
-                head.encode(self.ops[head.event.op as usize].value(), &mut bytes);
+                Cow::Borrowed(self.ops[head.event.op as usize].value())
             }
-            Some(old) if old.head.has_value_of(head.event) => head.encode(&old.value, &mut bytes),
-            _ => head.encode(&self.stored_value(head.event)?, &mut bytes),
-        }
-        out.put(self.trees.heads, self.key.bytes(), &bytes);
-        Ok(())
+            Some(old) if old.head.has_value_of(head.event) => Cow::Borrowed(&*old.value),
+            _ => {
+                let events = Events::new(self.view, self.trees);
+                Cow::Owned(events.into_value(self.key, head.event, None)?.into_vec())
+            }
+        })
     }
 
     fn head(&self) -> Head {
@@ -141,6 +171,7 @@ impl<V: View> Outcome<'_, V> {
                     last_tx: self.tx,
                     whole: false,
                     stored: false,
+                    run: 0,
                 };
             }
             Chosen::Opened(rect) | Chosen::Kept(rect) | Chosen::Rolled(rect) => {
@@ -164,13 +195,10 @@ impl<V: View> Outcome<'_, V> {
             last_tx: self.tx,
             whole: self.old.is_none() && self.opened.len() == 1,
             stored,
+            run: match (&self.old, self.chosen) {
+                (Some(old), Chosen::Kept(_)) => old.head.run,
+                _ => 0,
+            },
         }
-    }
-
-    fn stored_value(&self, event: EventId) -> Result<Value<'_>> {
-        let entry = self.view.get(self.trees.events, self.key.event(event).bytes())?;
-        let entry = entry.ok_or(Error::EventMissing { event })?;
-        let (_, start) = Event::decode(&entry)?;
-        Ok(Value::new(entry, start))
     }
 }

@@ -29,7 +29,8 @@
 //! - `time`, `text`, `clock`: points and intervals, how they are written, where a tx comes from;
 //! - `ids`, `op`: what is named and asked for; the trees and what each is for;
 //! - `codec`: the bytes of every entry; `codec::fork`, why the past is flat;
-//! - `belief`, `layer`, `resolve`, `emit`: from operations to entries;
+//! - `belief`, `layer`, `resolve`, `emit`: from operations to entries; `events`: how old values
+//!   are stored, as differences from newer ones;
 //! - `read`: one module a question; `read::locate` is the heart;
 //! - `kept`, `retention`, `retire`: which T's are answered, which a policy keeps, giving up the rest;
 //! - `overlay`, `pending`: a transaction's reads of its own writes;
@@ -67,10 +68,11 @@
 //! - I6: at any T, at most one rectangle of a key is believed at each fork (`codec::fork`).
 //! - I7: where anything was retired, I2 and I5 hold for every T that is kept (`kept`): what answers
 //!   at one is there. What lies in gaps alone may be there or be gone, and reads leave it out.
+//! - I8: from an event that is stored as a delta at most seven bases lead to one that is stored
+//!   whole, in `events` or in the head.
 //!
 //! # Not here
-//! Transactions, conflicts and durability (the layer above); erasing; the delta
-//! coding of old versions, for which a byte is reserved in heads and events.
+//! Transactions, conflicts and durability (the layer above); erasing.
 #![forbid(unsafe_code)]
 
 mod belief;
@@ -78,6 +80,7 @@ mod clock;
 mod codec;
 mod emit;
 mod error;
+mod events;
 mod ids;
 mod kept;
 mod layer;

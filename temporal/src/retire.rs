@@ -15,6 +15,7 @@
 use crate::codec::change::Line;
 use crate::codec::key::{self, EncodedKey, decode_change, split};
 use crate::codec::rect::Rect;
+use crate::events;
 use crate::kept::Kept;
 use crate::retention::{Policy, thin};
 use crate::{EventId, PartitionId, Reader, Result, TreeName, Trees, TxTime};
@@ -208,10 +209,14 @@ impl Step {
             out.delete(trees.past, rect);
         }
         let mut gone = BTreeSet::new();
-        for (key, event) in &self.events {
-            let key = EncodedKey::of_entry(TreeName::Past, key)?;
-            remove_event(view, trees, &key, *event, out)?;
-            gone.insert(*event);
+        for of_key in self.events.chunk_by(|(a, _), (b, _)| a == b) {
+            let key = EncodedKey::of_entry(TreeName::Past, &of_key[0].0)?;
+            let ids: BTreeSet<EventId> = of_key.iter().map(|(_, event)| *event).collect();
+            events::remove(view, trees, &key, &ids, out)?;
+            for event in ids {
+                remove_from_indexes(view, trees, &key, event, out)?;
+                gone.insert(event);
+            }
         }
         remove_notes(view, trees, &gone, out)
     }
@@ -223,15 +228,14 @@ fn split_partition(entry: &[u8]) -> Result<(PartitionId, EncodedKey)> {
     Ok((partition, EncodedKey::of_entry(TreeName::Past, key)?))
 }
 
-/// Appends the removal of an event from `events` and from both indexes.
-pub(crate) fn remove_event<V: View>(
+/// Appends the removal of an event from both indexes.
+pub(crate) fn remove_from_indexes<V: View>(
     view: &V,
     trees: &Trees,
     key: &EncodedKey,
     event: EventId,
     out: &mut Batch,
 ) -> Result<()> {
-    out.delete(trees.events, key.event(event).bytes());
     let Some(line) = view.get(trees.changes, &key::change(event))? else { return Ok(()) };
     let from = Line::decode(&line)?.valid.from();
     out.delete(trees.changes, &key::change(event));

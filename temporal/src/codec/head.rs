@@ -4,7 +4,8 @@
 //! offset size field
 //! 0      1    kind (0 gap, 1 value, 2 absence) | 4 whole | 8 stored
 //! 1      1    which optional fields follow
-//! 2      1    codec of the value; 0 plain, the rest is reserved for delta coding
+//! 2      1    bits 0..2: run, how many deltas at most hang on the value one behind the other;
+//!             bits 3..7: codec of the value, 0 plain
 //! 3      8    tx: of the event; of the newest write for a gap
 //! 11     8    valid_from   bit 0; else tx
 //!        8    valid_to     bit 1; else infinity
@@ -23,6 +24,9 @@ use crate::{Error, EventId, Interval, Result, TreeName, TxTime, ValidTime};
 const KIND: u8 = 0b0011;
 const WHOLE: u8 = 0b0100;
 const STORED: u8 = 0b1000;
+
+const RUN: u8 = 0b111;
+const _: () = assert!(crate::events::RUN_MAX == RUN);
 
 const VALID_FROM: u8 = 1;
 const VALID_TO: u8 = 2;
@@ -58,6 +62,9 @@ pub(crate) struct Head {
     /// Its event is in `events` too. If not, the head is the event's only rectangle, and is
     /// exactly the event's own interval.
     pub(crate) stored: bool,
+    /// How many coded events at most hang on its event, one behind the other, where that is not
+    /// stored: see [`events`](crate::events).
+    pub(crate) run: u8,
 }
 
 impl Head {
@@ -98,7 +105,8 @@ impl Head {
         }
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         out.push(self.kind as u8 | flag(self.whole, WHOLE) | flag(self.stored, STORED));
-        out.extend_from_slice(&[fields, 0]);
+        debug_assert!(self.run <= RUN, "a run has three bits");
+        out.extend_from_slice(&[fields, self.run]);
         out.extend_from_slice(&tx.0.to_le_bytes());
         out.extend_from_slice(&optional);
         out.extend_from_slice(value);
@@ -111,6 +119,7 @@ impl Head {
     pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, usize)> {
         let mut take = Take::new(TreeName::Heads, bytes);
         let (flags, fields, codec) = (take.u8()?, take.u8()?, take.u8()?);
+        let (run, codec) = (codec & RUN, codec >> 3);
         if codec != 0 {
             return Err(Error::UnknownCodec { tree: TreeName::Heads, codec });
         }
@@ -142,6 +151,7 @@ impl Head {
             last_tx,
             whole: flags & WHOLE != 0,
             stored: flags & STORED != 0,
+            run,
         };
         Ok((head, bytes.len() - take.len()))
     }
@@ -167,6 +177,7 @@ mod tests {
             last_tx: TxTime(7),
             whole: true,
             stored: false,
+            run: 0,
         }
     }
 
@@ -181,8 +192,9 @@ mod tests {
             last_tx: TxTime(9),
             whole: false,
             stored: true,
+            run: 5,
         };
-        let mut expected = vec![2 | 8, 31, 0];
+        let mut expected = vec![2 | 8, 31, 5];
         for field in [7u64, 1, 2, 8, 9] {
             expected.extend_from_slice(&field.to_le_bytes());
         }
@@ -202,7 +214,7 @@ mod tests {
             assert!(matches!(Head::decode(&bytes), Err(Error::Corrupt { .. })));
         }
         let mut coded = bytes.clone();
-        coded[2] = 1;
+        coded[2] = 8;
         assert!(matches!(Head::decode(&coded), Err(Error::UnknownCodec { codec: 1, .. })));
         let absent = Head { kind: Kind::Absence, ..fresh() };
         assert!(Head::decode(&encode(&absent, b"x")).is_err());
@@ -213,7 +225,7 @@ mod tests {
         fn heads_read_back(
             kind in prop_oneof![Just(Kind::Gap), Just(Kind::Value), Just(Kind::Absence)],
             (from, to) in (-3i64..3, 3i64..6), tx in -2i64..3, more in (0i64..3, 0i64..3),
-            op in 0u32..3, flags in any::<(bool, bool)>(), value in "[a-z]{0,4}",
+            op in 0u32..3, run in 0u8..8, flags in any::<(bool, bool)>(), value in "[a-z]{0,4}",
         ) {
             let head = Head {
                 kind,
@@ -223,6 +235,7 @@ mod tests {
                 last_tx: TxTime(tx + more.1),
                 whole: flags.0,
                 stored: flags.1,
+                run,
             };
             let value = if kind == Kind::Value { value.as_bytes() } else { b"" };
             let bytes = encode(&head, value);

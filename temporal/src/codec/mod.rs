@@ -4,6 +4,7 @@
 //! newest first); numbers in values are little-endian. Whatever is read is checked.
 
 pub(crate) mod change;
+pub(crate) mod delta;
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod head;

@@ -50,6 +50,32 @@ impl<'b> Take<'b> {
         Interval::new(from, to).map_err(|_| self.corrupt("its interval is empty"))
     }
 
+    /// Seven bits a byte, low ones first; at most 64 of them.
+    pub(crate) fn varint(&mut self) -> Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7F);
+            if bits << shift >> shift != bits {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(self.corrupt("a number is too long"))
+    }
+
+    /// The next `len` bytes.
+    pub(crate) fn slice(&mut self, len: usize) -> Result<&'b [u8]> {
+        let Some((bytes, rest)) = self.rest.split_at_checked(len) else {
+            return Err(self.corrupt("it is cut short"));
+        };
+        self.rest = rest;
+        Ok(bytes)
+    }
+
     /// Big-endian, as in keys.
     pub(crate) fn u64_be(&mut self) -> Result<u64> {
         self.bytes().map(u64::from_be_bytes)

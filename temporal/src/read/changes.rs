@@ -72,7 +72,7 @@ impl<'v, V: View> Reader<'v, V> {
         let value = match line.kind {
             ChangeKind::Put => {
                 let key = EncodedKey::of_entry(TreeName::Changes, line.key)?;
-                Some(self.value(&key, id)?)
+                Some(self.events().into_value(&key, id, None)?)
             }
             ChangeKind::End | ChangeKind::Delete => None,
         };

@@ -4,6 +4,7 @@ use super::{Absences, Reader};
 use crate::belief::Belief;
 use crate::codec::key::EncodedKey;
 use crate::codec::rect::Rect;
+use crate::events::Events;
 use crate::kept::Kept;
 use crate::{Interval, PartitionId, Result, TxTime, ValidTime, Value};
 use llmdb_storage::{Cursor, ValueRef, View};
@@ -14,6 +15,7 @@ use std::fmt;
 /// They are disjoint, and cover exactly the points (V, T) at which an event answers.
 pub struct History<'v, V> {
     reader: Reader<'v, V>,
+    events: Events<'v, V>,
     key: EncodedKey,
     rects: std::vec::IntoIter<Rect>,
 }
@@ -59,7 +61,7 @@ impl<'v, V: View> Reader<'v, V> {
             rects.retain(|rect| !rect.absence);
         }
         rects.sort_by_key(|rect| (rect.tx_from, rect.valid.from()));
-        Ok(History { reader: *self, key, rects: rects.into_iter() })
+        Ok(History { reader: *self, events: self.events(), key, rects: rects.into_iter() })
     }
 
     /// The rectangles of the current belief.
@@ -106,10 +108,10 @@ impl<'v, V: View> Iterator for History<'v, V> {
 }
 
 impl<'v, V: View> History<'v, V> {
-    fn rectangle(&self, rect: &Rect) -> Result<Rectangle<'v>> {
+    fn rectangle(&mut self, rect: &Rect) -> Result<Rectangle<'v>> {
         let value = match rect.absence {
             true => None,
-            false => Some(self.reader.value(&self.key, rect.event)?),
+            false => Some(self.events.value(&self.key, rect.event, None)?),
         };
         Ok(Rectangle {
             value,

@@ -22,10 +22,10 @@ pub use versions::{Version, Versions};
 
 pub(crate) use locate::Located;
 
-use crate::codec::event::Event;
 use crate::codec::head::Head;
 use crate::codec::key::{self, EncodedKey};
 use crate::codec::rect::Rect;
+use crate::events::Events;
 use crate::{At, Error, EventId, PartitionId, Result, Trees, TxTime, ValidTime, Value};
 use llmdb_storage::{ValueRef, View};
 use std::fmt;
@@ -119,7 +119,7 @@ impl<'v, V: View> Reader<'v, V> {
         let Some((head, value)) = self.head(&key)? else { return Ok(None) };
         match locate::locate(self, &key, &head, at)? {
             Located::Head(rect) => Ok((!rect.absence).then(|| Segment::new(&rect, value))),
-            Located::Elsewhere(rect) => self.segment(&key, &rect),
+            Located::Elsewhere(rect) => self.segment(&key, &rect, Some(&(head, value))),
             Located::Nowhere => Ok(None),
         }
     }
@@ -131,32 +131,23 @@ impl<'v, V: View> Reader<'v, V> {
         Ok(Some((head, Value::new(entry, start))))
     }
 
-    /// The segment that a rectangle outside the head makes.
-    fn segment(&self, key: &EncodedKey, rect: &Rect) -> Result<Option<Segment<'v>>> {
+    /// The segment that a rectangle outside the head makes; `head` where the caller has it.
+    fn segment(
+        &self,
+        key: &EncodedKey,
+        rect: &Rect,
+        head: Option<&(Head, Value<'v>)>,
+    ) -> Result<Option<Segment<'v>>> {
         if rect.absence {
             return Ok(None);
         }
-        let (_, value) = self.event(key, rect.event)?.ok_or_else(|| missing(rect.event))?;
+        let value = self.events().into_value(key, rect.event, head)?;
         Ok(Some(Segment::new(rect, value)))
     }
 
-    /// An event from `events`, and its value.
-    fn event(&self, key: &EncodedKey, id: EventId) -> Result<Option<(Event, Value<'v>)>> {
-        let entry = self.view.get(self.trees.events, key.event(id).bytes())?;
-        let Some(entry) = entry else { return Ok(None) };
-        let (event, start) = Event::decode(&entry)?;
-        Ok(Some((event, Value::new(entry, start))))
-    }
-
-    /// The value of an event, wherever it is stored.
-    fn value(&self, key: &EncodedKey, id: EventId) -> Result<Value<'v>> {
-        if let Some((_, value)) = self.event(key, id)? {
-            return Ok(value);
-        }
-        match self.head(key)? {
-            Some((head, value)) if head.has_value_of(id) => Ok(value),
-            _ => Err(missing(id)),
-        }
+    /// The values of events.
+    fn events(&self) -> Events<'v, V> {
+        Events::new(self.view, self.trees)
     }
 
     /// The note of a transaction, if it has one.

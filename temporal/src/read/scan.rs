@@ -70,7 +70,7 @@ impl<V: View> Scan<'_, V> {
             Located::Head(rect) => Segment::new(&rect, Value::new(self.heads.value()?, start)),
             Located::Elsewhere(rect) => {
                 let key = EncodedKey::of_entry(TreeName::Heads, entry)?;
-                let segment = self.reader.segment(&key, &rect)?;
+                let segment = self.reader.segment(&key, &rect, None)?;
                 segment.ok_or(Error::EventMissing { event: rect.event })?
             }
             Located::Nowhere => unreachable!("the loop ends on a located value"),

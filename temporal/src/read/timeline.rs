@@ -43,16 +43,12 @@ impl<'v, V: View> Reader<'v, V> {
     ) -> Result<Vec<Segment<'v>>> {
         let key = EncodedKey::new(partition, user_key)?;
         let Some((head, value)) = self.head(&key)? else { return Ok(Vec::new()) };
-        let mut value = Some(value);
-        let mut segments = Vec::new();
-        for rect in self.rects(&key, &head, window, tx)? {
-            if Some(rect) == head.rect() && !rect.absence {
-                segments.extend(value.take().map(|value| Segment::new(&rect, value)));
-            } else {
-                segments.extend(self.segment(&key, &rect)?);
-            }
-        }
-        Ok(segments)
+        let rects = self.rects(&key, &head, window, tx)?;
+        let (head, mut events) = ((head, value), self.events());
+        let values = rects.iter().filter(|rect| !rect.absence);
+        values
+            .map(|rect| Ok(Segment::new(rect, events.value(&key, rect.event, Some(&head))?)))
+            .collect()
     }
 
     /// The rectangles believed at `tx` that overlap `window`, by valid time.

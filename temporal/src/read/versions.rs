@@ -4,6 +4,7 @@ use super::{KeyRange, Reader, missing};
 use crate::codec::event::Event;
 use crate::codec::head::{Head, Kind};
 use crate::codec::key::{self, EncodedKey, decode_event};
+use crate::events::Events;
 use crate::{EventId, PartitionId, Result, TreeName, TxTime, ValidTime, Value};
 use llmdb_storage::{Cursor, ValueRef, View};
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ pub struct Versions<'v, V: View + 'v> {
     range: KeyRange,
     heads: V::Cursor<'v>,
     events: V::Cursor<'v>,
+    values: Events<'v, V>,
     started: bool,
     /// Whether anything was ever retired, of any partition.
     retired: bool,
@@ -65,6 +67,7 @@ impl<'v, V: View> Reader<'v, V> {
             range,
             heads: self.view.cursor(self.trees.heads),
             events: self.view.cursor(self.trees.events),
+            values: self.events(),
             started: false,
             retired: false,
             key: None,
@@ -112,7 +115,7 @@ impl<'v, V: View> Versions<'v, V> {
                 if current.kept.as_ref().is_some_and(|kept| !kept.contains(&id)) {
                     continue; // retired, and not swept yet
                 }
-                let read = self.reader.event(&current.key, id)?;
+                let read = self.values.event(&current.key, id)?;
                 let (event, value) = read.ok_or_else(|| missing(id))?;
                 (id, event, value)
             } else {
@@ -149,6 +152,7 @@ impl<'v, V: View> Versions<'v, V> {
         let on = !head.whole && self.events.seek(key.bytes())?;
         let next = if on { event_of(&key, &self.events)? } else { None };
         let user_key = user_key.into_owned();
+        self.values.next_key();
         let head = (head.kind != Kind::Gap && !head.stored).then_some(head);
         let kept = match self.retired && next.is_some() {
             true => {

@@ -4,6 +4,7 @@
 //! must be, and the lines that the indexes must have. So every key is replayed and compared, and
 //! then every index is walked for what has no event.
 
+mod chains;
 mod entries;
 mod problem;
 mod replay;
@@ -11,7 +12,7 @@ mod replay;
 pub use problem::{Finding, Problem};
 
 use crate::codec::change::Line;
-use crate::codec::event::Event;
+use crate::codec::event::{Event, Stored as Coding};
 use crate::codec::head::{Head, Kind};
 use crate::codec::key::{self, EncodedKey, decode_change, decode_event, decode_valid};
 use crate::codec::rect::Rect;
@@ -19,6 +20,7 @@ use crate::kept::Kept;
 use crate::{
     ChangeKind, Error, EventId, Interval, PartitionId, Result, TreeName, Trees, TxTime, ValidTime,
 };
+use chains::Bases;
 use entries::Entries;
 use llmdb_storage::{Cursor, View};
 use replay::Replay;
@@ -88,8 +90,11 @@ impl<V: View> Verifier<'_, V> {
             let head = heads.take(&key, decode_head, &mut report)?.pop();
             let live = live.take(&key, Rect::decode_live, &mut report)?;
             let past = past.take(&key, Rect::decode_past, &mut report)?;
-            let mut events = events.take(&key, decode_stored, &mut report)?;
-            events.reverse(); // they are stored newest first
+            let mut entries = events.take(&key, decode_stored, &mut report)?;
+            entries.reverse(); // they are stored newest first
+            let bases: Bases = entries.iter().map(|(id, _, base)| (*id, *base)).collect();
+            chains::check(self.view, &self.trees, &key, &bases, head.as_ref(), &mut report)?;
+            let events = entries.into_iter().map(|(id, event, _)| (id, event)).collect();
             let stored = Stored::new(head, live, past, events);
             let unindexed = unindexed(self.view, &self.trees, &key, &stored.events)?;
             for (tree, event) in unindexed {
@@ -116,7 +121,7 @@ impl<V: View> Verifier<'_, V> {
         let line = Line::decode(value)?;
         let key = EncodedKey::of_entry(TreeName::Changes, line.key)?;
         let event = match self.view.get(self.trees.events, key.event(id).bytes())? {
-            Some(entry) => Some(Event::decode(&entry)?.0),
+            Some(entry) => Some(Event::decode(id, &entry)?.0),
             None => match self.view.get(self.trees.heads, key.bytes())? {
                 Some(entry) => {
                     unstored(&Head::decode(&entry)?.0).filter(|e| e.0 == id).map(|e| e.1)
@@ -316,6 +321,12 @@ fn decode_head(suffix: &[u8], value: &[u8]) -> Result<Head> {
     Ok(Head::decode(value)?.0)
 }
 
-fn decode_stored(suffix: &[u8], value: &[u8]) -> Result<(EventId, Event)> {
-    Ok((decode_event(suffix)?, Event::decode(value)?.0))
+fn decode_stored(suffix: &[u8], value: &[u8]) -> Result<(EventId, Event, Option<EventId>)> {
+    let id = decode_event(suffix)?;
+    let (event, stored) = Event::decode(id, value)?;
+    let base = match stored {
+        Coding::Plain(_) => None,
+        Coding::Delta(base, _) => Some(base),
+    };
+    Ok((id, event, base))
 }

@@ -67,6 +67,23 @@ pub enum Finding {
         /// The event.
         event: EventId,
     },
+    /// The value of an event is coded against one that is coded against another, and so on.
+    #[error("event {event:?} is coded behind too many others")]
+    ChainTooLong {
+        /// The event.
+        event: EventId,
+    },
+    /// The coded value of an event cannot be read.
+    #[error("event {event:?} is coded, and cannot be read: {error}")]
+    Undecodable {
+        /// The event.
+        event: EventId,
+        /// Why.
+        error: Error,
+    },
+    /// The head counts fewer deltas than hang on it, or some where none can.
+    #[error("the head does not count the deltas that hang on it")]
+    HeadRun,
     /// An event is not in an index, or not as it is.
     #[error("event {event:?} is not indexed as it is")]
     NotIndexed {

@@ -45,9 +45,29 @@ fn brief() -> impl Strategy<Value = When> {
     (-5i64..40, 1i64..4).prop_map(|(a, n)| When::Range(a, a + n))
 }
 
+/// Texts that differ in a few places, so that they are stored as differences, and some that do not
+/// begin alike.
+fn document() -> impl Strategy<Value = Vec<u8>> {
+    let edit = (0usize..90, 0usize..9, "[a-c]{0,9}");
+    (prop_oneof![4 => Just(0u8), 1 => Just(7)], proptest::collection::vec(edit, 0..3)).prop_map(
+        |(kind, edits)| {
+            let mut text: Vec<u8> = (0..90u8).map(|i| b'A' + (i ^ kind) % 50).collect();
+            for (at, cut, new) in edits {
+                let at = at.min(text.len());
+                text.splice(at..(at + cut).min(text.len()), new.bytes());
+            }
+            text
+        },
+    )
+}
+
 /// Few values, so that equal ones meet.
 fn op_over(when: impl Strategy<Value = When>) -> impl Strategy<Value = Op> {
-    let value = prop_oneof![3 => (0u8..5).prop_map(|v| Some(vec![v; v as usize])), 1 => Just(None)];
+    let value = prop_oneof![
+        3 => (0u8..5).prop_map(|v| Some(vec![v; v as usize])),
+        3 => document().prop_map(Some),
+        2 => Just(None),
+    ];
     (place(), value, when).prop_map(|((partition, key), value, when)| Op {
         partition,
         key,
