@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The exit code of a question whose answer is that there is nothing.
-const EXIT_NOTHING: u8 = 1;
+pub const EXIT_NOTHING: u8 = 1;
 
 /// Runs a command, says what went wrong, and how it ended.
 pub fn run(command: Command) -> ExitCode {
@@ -123,6 +123,11 @@ fn retention_question(command: &args::Retention) -> Result<Question<'_>> {
 }
 
 fn run_question(command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::Put(args) if let Some(file) = &args.file => return crate::files::put(args, file),
+        Command::Get(args) if let Some(out) = &args.out => return crate::files::get(args, out),
+        _ => {}
+    }
     let Question { open, output, op } = question(command)?.expect("other commands run elsewhere");
     let stop = Stop::on_signals(|| {})?;
     // Only a write makes a database that is missing.
@@ -171,18 +176,26 @@ fn execute(db: &Db, output: Output, op: Op, stop: &Stop) -> Result<ExitCode> {
         }
         _ => ExitCode::SUCCESS,
     };
+    show_answer(answer, output)?;
+    Ok(code)
+}
+
+/// Writes an answer to standard output, as it was asked for.
+///
+/// # Errors
+/// [`Error::Write`]
+pub fn show_answer(answer: Answer, output: Output) -> Result<()> {
     if output.json {
         let mut line = Vec::new();
         write_answer(&mut line, None, Ok(answer));
-        print(&line)?;
-        return Ok(code);
+        return print(&line);
     }
     let Rendered { text, next } = render(answer, output.mode, Screen::stdout());
     print(text.as_bytes())?;
     if let Some(next) = next {
         eprintln!("more: --next {next}");
     }
-    Ok(code)
+    Ok(())
 }
 
 /// Writes to standard output.
@@ -200,7 +213,11 @@ fn get_request(args: &args::Get) -> Result<Op> {
 }
 
 fn put_request(args: &args::Put) -> Result<Op> {
-    let value = if args.value == "-" { stdin_text()? } else { args.value.clone() };
+    let value = match args.value.as_deref() {
+        // Where `--file` takes the place of the value, this is not asked.
+        Some("-") | None => stdin_text()?,
+        Some(value) => value.to_owned(),
+    };
     let value = if args.text { Json::String(value) } else { json_or_text(value) };
     Ok(Op::Write(Write {
         target: target(&args.key, &args.keys)?,
@@ -272,7 +289,11 @@ fn prefix(prefix: &str, keys: &Keys) -> Result<Prefix> {
     Ok(Prefix { partition: partition(&keys.partition), bytes: bytes(prefix, keys)?, form })
 }
 
-fn bytes(key: &str, keys: &Keys) -> Result<Vec<u8>> {
+/// The bytes of a key on the command line.
+///
+/// # Errors
+/// Of base64 that is none.
+pub fn bytes(key: &str, keys: &Keys) -> Result<Vec<u8>> {
     if !keys.b64 {
         return Ok(key.as_bytes().to_vec());
     }
@@ -288,11 +309,13 @@ pub fn partition(text: &str) -> Partition {
     }
 }
 
-fn point(at: &args::At) -> Point {
+/// A point of both times on the command line.
+pub fn point(at: &args::At) -> Point {
     Point { valid: at.valid, tx: at.tx.clone() }
 }
 
-fn json_or_text(text: String) -> Json {
+/// Text that is JSON as that, any other as a string.
+pub fn json_or_text(text: String) -> Json {
     serde_json::from_str(&text).unwrap_or(Json::String(text))
 }
 

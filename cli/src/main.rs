@@ -7,7 +7,7 @@
 //! - `commands`: the same requests from the command line; `ttl`: lengths of time; `render`, `show`,
 //!   `table`: answers for people and programs;
 //! - `shell`: the same requests as lines that people type; `draw`: timelines in characters;
-//! - `import`, `export`: facts in and out;
+//! - `import`, `export`: facts in and out; `files`: values from and into files;
 //! - `watch`: changes as they are committed; `tour`: the product shown on real history; `bench`:
 //!   quick figures, in a `scratch` directory;
 //! - `stop`, `input`: signals, and input that they end; `progress`: how far it is.
@@ -28,6 +28,7 @@ mod draw;
 mod error;
 mod exec;
 mod export;
+mod files;
 mod import;
 mod input;
 mod progress;

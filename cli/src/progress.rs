@@ -11,6 +11,15 @@ pub fn bar(unit: &str) -> ProgressBar {
     shown(ProgressBar::no_length(), &template)
 }
 
+/// How many bytes are done, and of how many if that is known.
+pub fn bytes(of: Option<u64>) -> ProgressBar {
+    let known = "{bar:32} {bytes}/{total_bytes}, {bytes_per_sec}, {eta}";
+    match of {
+        Some(len) => shown(ProgressBar::new(len), known),
+        None => shown(ProgressBar::no_length(), "{spinner} {bytes}, {bytes_per_sec}"),
+    }
+}
+
 /// How many of `unit` are done, of nobody knows how many.
 pub fn count(unit: &str) -> ProgressBar {
     shown(ProgressBar::no_length(), &format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}}"))

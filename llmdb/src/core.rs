@@ -2,9 +2,9 @@
 
 use crate::clock::TxClock;
 use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
-use llmdb_mvcc::{Engine, EngineOptions, Intent};
-use llmdb_storage::{Batch, Reader, TreeId};
-use llmdb_temporal::{Op, TreeName, Trees};
+use llmdb_mvcc::{Engine, EngineOptions, Intent, Written};
+use llmdb_storage::{Batch, REFERENCE_BYTES_MIN, Reader, TreeId};
+use llmdb_temporal::{Op, OpKind, TreeName, Trees};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,10 +76,11 @@ impl Core {
 
     /// One operation as a transaction of its own. It reads nothing, and what it writes is resolved
     /// in its turn, so it never conflicts.
-    pub(crate) fn commit_one(&self, op: &Op, note: Option<&[u8]>) -> Result<TxTime> {
+    pub(crate) fn commit_one(&self, op: Op, note: Option<&[u8]>) -> Result<TxTime> {
         op.check(self.key_bytes_max())?;
-        let tx = self.engine.begin(Isolation::Serializable)?;
-        let committed = self.commit(tx, std::slice::from_ref(op), note, self.durability)?;
+        let mut tx = self.engine.begin(Isolation::Serializable)?;
+        let op = write_ahead(&mut tx, op)?;
+        let committed = self.commit(tx, &[op], note, self.durability)?;
         Ok(committed.expect("an operation is a write"))
     }
 
@@ -124,6 +125,27 @@ impl<W: FnMut(TxTime, &Reader<'_>, &mut Batch) -> Result<()>> Intent for Upkeep<
         (self.0)(TxTime(last_mark), view, out)?;
         Ok(last_mark)
     }
+}
+
+/// Writes a long value into the file, for the commit to name it.
+pub(crate) fn write_ahead(tx: &mut llmdb_mvcc::WriteTx<'_>, op: Op) -> Result<Op> {
+    let Op { partition, key, kind, when } = op;
+    let kind = match kind {
+        OpKind::Put { value } if value.len() >= REFERENCE_BYTES_MIN => {
+            let mut writer = tx.value_writer(value.len() as u64);
+            writer.push(&value)?;
+            match writer.finish()? {
+                Written::Short(value) => OpKind::Put { value },
+                Written::Long(ahead) => {
+                    let value = ahead.reference().clone();
+                    tx.keep(ahead);
+                    OpKind::PutLong { value }
+                }
+            }
+        }
+        kind => kind,
+    };
+    Ok(Op { partition, key, kind, when })
 }
 
 /// The mark of an engine in which no transaction has committed.

@@ -59,7 +59,7 @@ impl Db {
     }
 
     fn push(&self, op: Op) -> Result<TxTime> {
-        self.core.commit_one(&op, None)
+        self.core.commit_one(op, None)
     }
 
     /// Lets the next write carry a note: who makes it, and why; any JSON.

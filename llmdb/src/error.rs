@@ -282,6 +282,12 @@ pub enum Error {
         /// The earlier error.
         cause: Arc<str>,
     },
+    /// Whatever a value was read from failed. Nothing was written.
+    #[error("the source of the value failed: {cause}")]
+    Source {
+        /// Its error.
+        cause: std::io::Error,
+    },
     /// This platform or file system cannot do it.
     #[error("{what}")]
     Unsupported {

@@ -34,6 +34,7 @@
 //! - [`Key`], [`AsKey`], [`Value`]: what is stored where; `op`: the writes there are, in one place
 //!   for [`Db`], [`Noted`] and [`WriteTx`]
 //! - [`ReadTx`], [`View`], [`Scan`]: asking; `fact`: what comes back, `decode`: from the trees
+//! - [`ValueReader`], [`ValueWriter`]: values as streams
 //! - [`WriteTx`], `retry`: several writes as one, and [`Db::write`]; `clock`: when they happen
 //! - [`Watch`], [`Feed`]: following what is written, and remembering how far that came
 //! - `checkpoint`, `retention`, `retire`: names for points of transaction time, how much of it is
@@ -80,6 +81,7 @@ mod retention;
 mod retire;
 mod retry;
 mod scan;
+mod stream;
 mod value;
 mod view;
 mod watch;
@@ -101,6 +103,7 @@ pub use read::ReadTx;
 pub use retention::{Period, Retention};
 pub use retire::RetireReport;
 pub use scan::Scan;
+pub use stream::{ValueReader, ValueWriter};
 pub use value::{VALUE_BYTES_MAX, Value};
 pub use view::View;
 pub use watch::{Watch, WatchFrom};

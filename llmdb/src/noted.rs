@@ -21,7 +21,7 @@ impl<'db> Noted<'db> {
 
     fn push(&self, op: Op) -> Result<TxTime> {
         let note = crate::value::encode_note(&self.note)?;
-        self.core.commit_one(&op, Some(&note))
+        self.core.commit_one(op, Some(&note))
     }
 }
 

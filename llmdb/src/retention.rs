@@ -199,7 +199,7 @@ impl Db {
         retention.policy().check()?;
         let key = format!("{PREFIX}{}", partition.0);
         let op = Op::put(META, key, retention.encode()?, When::FromNow);
-        self.core().commit_one(&op, None)
+        self.core().commit_one(op, None)
     }
 
     /// See [`ReadTx::retention`].

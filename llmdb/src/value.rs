@@ -17,13 +17,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-const RAW: u8 = 0x00;
+pub(crate) const RAW: u8 = 0x00;
 const JSON: u8 = 0x01;
 const MESSAGE_PACK: u8 = 0x02;
 
-/// The most bytes of a value, as it is stored without its tag: 2 GiB less a page, which is room
-/// for the tag and for the header of the entry that holds the value.
-pub const VALUE_BYTES_MAX: usize = (1 << 31) - 4096;
+/// The most bytes of a value, as it is stored without its tag: 2 GiB - 1.
+pub const VALUE_BYTES_MAX: usize = i32::MAX as usize;
 
 /// What a key holds.
 ///
@@ -118,6 +117,14 @@ impl Value {
             Some((&tag, _)) => Err(Error::UnsupportedValue { tag }),
             None => Err(corrupt("a stored value has no tag".to_owned())),
         }
+    }
+}
+
+/// Refuses a tag that this build does not read.
+pub(crate) fn check_tag(tag: u8) -> Result<()> {
+    match tag {
+        RAW | JSON | MESSAGE_PACK => Ok(()),
+        tag => Err(Error::UnsupportedValue { tag }),
     }
 }
 

@@ -45,6 +45,10 @@ impl<'r> View<'r> {
         self
     }
 
+    pub(crate) fn read(&self) -> &crate::ReadTx<'r> {
+        self.held.read()
+    }
+
     /// Where it stands.
     pub fn at(&self) -> At {
         self.at

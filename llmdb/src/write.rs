@@ -2,7 +2,7 @@
 
 mod reads;
 
-use crate::core::Core;
+use crate::core::{Core, write_ahead};
 use crate::op::writes;
 use crate::{Durability, Error, ErrorClass, Isolation, Result, TxTime};
 use llmdb_mvcc::{Savepoint, Savepoints, TxView, TxnId};
@@ -169,7 +169,25 @@ impl<'db> WriteTx<'db> {
         Ok(self.savepoints.release(&savepoint)?)
     }
 
-    fn push(&mut self, op: Op) -> Result<()> {
+    pub(crate) fn push(&mut self, op: Op) -> Result<()> {
+        self.check(&op)?;
+        let op = write_ahead(&mut self.tx, op)?;
+        self.pending.push(op)?;
+        Ok(())
+    }
+
+    /// Takes a value as it comes.
+    pub(crate) fn stream(&self, len_hint: u64) -> llmdb_mvcc::ValueWriter<'db> {
+        self.tx.value_writer(len_hint)
+    }
+
+    /// Keeps a long value that an operation names.
+    pub(crate) fn keep(&mut self, ahead: llmdb_mvcc::Ahead<'db>) {
+        self.tx.keep(ahead);
+    }
+
+    /// Refuses what can be refused before the transaction's time is known.
+    pub(crate) fn check(&self, op: &Op) -> Result<()> {
         use llmdb_temporal::When;
         match op.when {
             When::FromNowTo(to) if to <= self.at.valid => {
@@ -178,8 +196,7 @@ impl<'db> WriteTx<'db> {
             When::FromNowFor(ttl) => drop(self.at.valid.after(ttl)?),
             _ => {}
         }
-        self.pending.push(op)?;
-        Ok(())
+        Ok(op.check(self.core.key_bytes_max())?)
     }
 
     /// A write of the database's own records.

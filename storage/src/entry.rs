@@ -11,7 +11,8 @@ use std::fmt;
 pub enum Entry<'s> {
     /// A value in one piece.
     Whole(ValueRef<'s>),
-    /// A value that begins in the leaf and goes on in pages of its own.
+    /// A value that was written ahead of its commit: it begins in the leaf and goes on in pages of
+    /// its own.
     Long(LongValue<'s>),
 }
 
@@ -72,6 +73,11 @@ impl<'s> LongValue<'s> {
     /// A value that a batch names and no root reaches yet. It is read by copies that are checked.
     pub(crate) fn unborn(pager: &'s Pager, extents: Extents, head: &[u8]) -> Self {
         LongValue { pager, head: head.to_vec(), extents, pinned: false }
+    }
+
+    /// Whether it was written ahead of its commit.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.extents.logged
     }
 
     /// What is in the leaf.

@@ -86,7 +86,10 @@ impl<'s> Reader<'s> {
         if !cell.overflow {
             return Ok(Entry::Whole(ValueRef::Borrowed(cell.body)));
         }
-        self.long(cell, leaf)
+        match self.long(cell, leaf)? {
+            Entry::Long(long) if !long.is_logged() => long.tail().map(Entry::Whole),
+            entry => Ok(entry),
+        }
     }
 
     fn long(&self, cell: Cell<'s>, leaf: PageId) -> Result<Entry<'s>> {

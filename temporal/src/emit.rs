@@ -8,7 +8,7 @@ use crate::codec::rect::Rect;
 use crate::events::{self, Events, RUN_MAX};
 use crate::resolve::{Chosen, OldHead};
 use crate::{EventId, Interval, Op, Result, Trees, TxTime};
-use llmdb_storage::{Batch, View};
+use llmdb_storage::{Batch, Entry, View};
 use std::borrow::Cow;
 
 /// The difference that a transaction makes to one key.
@@ -32,7 +32,10 @@ impl<V: View> Outcome<'_, V> {
     pub(crate) fn emit(&self, out: &mut Batch) -> Result<()> {
         let mut head = self.head();
         let value = self.head_value(&head)?;
-        let base = (head.kind == Kind::Value).then_some((head.event, &*value));
+        head.long = value.is_none();
+        let value = value.unwrap_or_default();
+        let shown = head.kind == Kind::Value && !head.long;
+        let base = shown.then_some((head.event, &*value));
         let run = self.emit_old_event(base, out).max(self.emit_own_events(base, out));
         if head.stored {
             head.run = 0; // what hangs on it ends there: its event is stored plain
@@ -129,6 +132,10 @@ impl<V: View> Outcome<'_, V> {
             }
             if self.is_stored(event, valid) {
                 let entry = Event { valid, absence: written.is_absence() };
+                if let Some(value) = written.long() {
+                    events::put_long(&self.trees, self.key, event, entry, value, out);
+                    continue;
+                }
                 // What holds in the past alone is shown by no head, ever.
                 let base = base.filter(|_| valid.to() <= self.tx.as_valid());
                 let value = written.value();
@@ -139,23 +146,32 @@ impl<V: View> Outcome<'_, V> {
         run
     }
 
-    /// Whether an own event needs an entry of its own: not if the head is all of it.
+    /// Whether an own event needs an entry of its own: not if the head is all of it, and its value
+    /// too.
     fn is_stored(&self, event: EventId, written: Interval) -> bool {
+        if self.ops[event.op as usize].long().is_some() {
+            return true;
+        }
         let all = |rect: Rect| rect.event == event && rect.valid == written;
         !matches!(self.chosen, Chosen::Opened(rect) if all(rect))
     }
 
-    /// The value that the head shows; empty where it shows none.
-    fn head_value(&self, head: &Head) -> Result<Cow<'_, [u8]>> {
+    /// The value that the head shows; empty where it shows none, `None` where that is long.
+    fn head_value(&self, head: &Head) -> Result<Option<Cow<'_, [u8]>>> {
         Ok(match &self.old {
-            _ if head.kind != Kind::Value => Cow::Borrowed(&[]),
+            _ if head.kind != Kind::Value => Some(Cow::Borrowed(&[])),
             _ if head.event.tx == self.tx => {
-                Cow::Borrowed(self.ops[head.event.op as usize].value())
+                let op = &self.ops[head.event.op as usize];
+                op.long().is_none().then(|| Cow::Borrowed(op.value()))
             }
-            Some(old) if old.head.has_value_of(head.event) => Cow::Borrowed(&*old.value),
+            Some(old) if old.head.has_value_of(head.event) => Some(Cow::Borrowed(&*old.value)),
             _ => {
+                let entry = self.view.entry(self.trees.events, self.key.event(head.event).bytes());
+                if matches!(entry?, Some(Entry::Long(_))) {
+                    return Ok(None);
+                }
                 let events = Events::new(self.view, self.trees);
-                Cow::Owned(events.into_value(self.key, head.event, None)?.into_vec())
+                Some(Cow::Owned(events.into_value(self.key, head.event, None)?.into_vec()))
             }
         })
     }
@@ -171,6 +187,7 @@ impl<V: View> Outcome<'_, V> {
                     last_tx: self.tx,
                     whole: false,
                     stored: false,
+                    long: false,
                     run: 0,
                 };
             }
@@ -195,6 +212,7 @@ impl<V: View> Outcome<'_, V> {
             last_tx: self.tx,
             whole: self.old.is_none() && self.opened.len() == 1,
             stored,
+            long: false,
             run: match (&self.old, self.chosen) {
                 (Some(old), Chosen::Kept(_)) => old.head.run,
                 _ => 0,

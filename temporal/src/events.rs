@@ -23,7 +23,7 @@ use crate::codec::key::{EncodedKey, decode_event};
 use crate::codec::take::Take;
 use crate::value::Value;
 use crate::{Error, EventId, Result, TreeName, Trees};
-use llmdb_storage::{Batch, Cursor, ValueRef, View};
+use llmdb_storage::{Batch, Cursor, Entry, Reference, ValueRef, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most deltas between an event and a value that is stored whole.
@@ -82,9 +82,9 @@ impl<'v, V: View> Events<'v, V> {
         key: &EncodedKey,
         id: EventId,
     ) -> Result<Option<(Event, Value<'v>)>> {
-        let entry = self.view.get(self.trees.events, key.event(id).bytes())?;
+        let entry = self.view.entry(self.trees.events, key.event(id).bytes())?;
         let Some(entry) = entry else { return Ok(None) };
-        let (event, _) = Event::decode(id, &entry)?;
+        let (event, _) = Event::decode(id, entry.head())?;
         let value = match self.find(key, id, None, Some(entry))? {
             Found::Whole(value) => value,
             Found::InChain => self.chain[0].1.clone(),
@@ -113,7 +113,7 @@ impl<'v, V: View> Events<'v, V> {
         key: &EncodedKey,
         id: EventId,
         head: Option<&(Head, Value<'v>)>,
-        mut first: Option<ValueRef<'v>>,
+        mut first: Option<Entry<'v>>,
     ) -> Result<Found<'v>> {
         let mut deltas: Vec<(EventId, ValueRef<'v>, usize)> = Vec::new();
         let mut at = id;
@@ -128,13 +128,21 @@ impl<'v, V: View> Events<'v, V> {
                 break Some(value.clone());
             }
             let entry = match first.take() {
-                None => self.view.get(self.trees.events, key.event(at).bytes())?,
+                None => self.view.entry(self.trees.events, key.event(at).bytes())?,
                 first => first,
             };
             let Some(entry) = entry else {
                 break Some(self.head_value(key, at)?);
             };
-            match Event::decode(at, &entry)?.1 {
+            let stored = Event::decode(at, entry.head())?.1;
+            let entry = match entry {
+                Entry::Whole(entry) => entry,
+                Entry::Long(long) => {
+                    check_long(stored, long.head().len())?;
+                    break Some(Value::new(long.tail()?, 0));
+                }
+            };
+            match stored {
                 Stored::Plain(start) => break Some(Value::new(entry, start)),
                 Stored::Delta(base, start) => {
                     if deltas.len() >= usize::from(RUN_MAX) {
@@ -169,6 +177,28 @@ impl<'v, V: View> Events<'v, V> {
         }
         Err(Error::EventMissing { event: id })
     }
+}
+
+/// A long value lies behind its event's header, as it is.
+pub(crate) fn check_long(stored: Stored, head_len: usize) -> Result<()> {
+    if stored == Stored::Plain(head_len) {
+        return Ok(());
+    }
+    Err(Error::Corrupt { tree: TreeName::Events, what: "a long value does not follow its header" })
+}
+
+/// Appends an event whose value was written ahead.
+pub(crate) fn put_long(
+    trees: &Trees,
+    key: &EncodedKey,
+    id: EventId,
+    event: Event,
+    value: &Reference,
+    out: &mut Batch,
+) {
+    let mut header = Vec::new();
+    event.encode(id, &[], &mut header);
+    out.put_reference(trees.events, key.event(id).bytes(), &header, value);
 }
 
 fn too_long() -> Error {
@@ -214,7 +244,7 @@ pub(crate) fn remove<V: View>(
     let mut on = entries.seek(key.bytes())?;
     while on && let Some(suffix) = key.suffix_of(entries.key()) {
         let id = decode_event(suffix)?;
-        if let (event, Stored::Delta(base, _)) = Event::decode(id, &entries.value()?)? {
+        if let (event, Stored::Delta(base, _)) = Event::decode(id, entries.entry()?.head())? {
             bases.insert(id, base);
             if removed.contains(&base) && !removed.contains(&id) {
                 hanging.push((id, event, base));

@@ -104,8 +104,8 @@ pub use op::{ChangeKind, Op, OpKind, When, head_key, user_key};
 pub use overlay::{Overlay, OverlayCursor};
 pub use pending::Pending;
 pub use read::{
-    Absences, Began, Change, Changes, Diff, DiffRow, History, KeyRange, Reader, Rectangle, Row,
-    Scan, Segment, Version, Versions,
+    Absences, Began, Body, Change, Changes, Diff, DiffRow, History, KeyRange, Opened, Reader,
+    Rectangle, Row, Scan, Segment, Version, Versions,
 };
 pub use resolve::resolve;
 pub use retention::{Every, Policy, Tier};

@@ -2,6 +2,7 @@
 
 use crate::codec::key::{EncodedKey, SUFFIX_MAX, decode, encoded_len};
 use crate::{Error, Interval, PartitionId, Result, TreeName, TxTime, ValidTime};
+use llmdb_storage::Reference;
 use std::fmt;
 
 /// One write of one key.
@@ -34,6 +35,11 @@ pub enum OpKind {
     Put {
         /// The value.
         value: Vec<u8>,
+    },
+    /// The key has a value that was written into the file ahead of the commit.
+    PutLong {
+        /// Where it is; it stays there whatever becomes of the key's head.
+        value: Reference,
     },
     /// The key has none: a fact like any other.
     Absent,
@@ -127,11 +133,19 @@ impl Op {
         })
     }
 
-    /// Its value; empty for an absence.
+    /// Its value; empty for an absence, and for one that was written ahead.
     pub(crate) fn value(&self) -> &[u8] {
         match &self.kind {
             OpKind::Put { value } => value,
-            OpKind::Absent => &[],
+            OpKind::PutLong { .. } | OpKind::Absent => &[],
+        }
+    }
+
+    /// Where its value is, if that was written ahead.
+    pub(crate) fn long(&self) -> Option<&Reference> {
+        match &self.kind {
+            OpKind::PutLong { value } => Some(value),
+            OpKind::Put { .. } | OpKind::Absent => None,
         }
     }
 
@@ -141,7 +155,7 @@ impl Op {
 
     pub(crate) fn change_kind(&self) -> ChangeKind {
         match (&self.kind, self.when) {
-            (OpKind::Put { .. }, _) => ChangeKind::Put,
+            (OpKind::Put { .. } | OpKind::PutLong { .. }, _) => ChangeKind::Put,
             (OpKind::Absent, When::FromNow | When::From(_)) => ChangeKind::End,
             (OpKind::Absent, When::FromNowTo(_) | When::FromNowFor(_) | When::Range(..)) => {
                 ChangeKind::Delete
@@ -181,6 +195,7 @@ impl fmt::Debug for OpKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Put { value } => write!(f, "put of {} bytes", value.len()),
+            Self::PutLong { value } => write!(f, "put of {} bytes, written ahead", value.len()),
             Self::Absent => f.write_str("absent"),
         }
     }

@@ -4,6 +4,7 @@ use super::{At, Keys, Open, Output};
 use crate::exec::tx::Tx;
 use clap::Args;
 use llmdb::ValidTime;
+use std::path::PathBuf;
 
 /// Of `llmdb diff`.
 pub const EXAMPLES: &str = "\
@@ -22,6 +23,9 @@ pub struct Get {
     /// When
     #[command(flatten)]
     pub at: At,
+    /// Write the bytes of the value to this file, as they are stored; `-` for standard output
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
     /// Whose
     #[command(flatten)]
     pub keys: Keys,

@@ -3,6 +3,7 @@
 use super::{Keys, Open, Output};
 use clap::Args;
 use llmdb::ValidTime;
+use std::path::PathBuf;
 
 /// Of `llmdb put`.
 pub const EXAMPLES: &str = "\
@@ -11,7 +12,8 @@ A VALUE that is JSON is stored as that, any other as a string; `-` reads it from
 Examples:
   llmdb put agent.llmdb user:1 '{\"plan\":\"pro\"}'
   llmdb put agent.llmdb user:1 pro --valid-from 2024-03-01 --note 'billing said so'
-  llmdb put agent.llmdb lock:deploy ada --for 90m               ends by itself";
+  llmdb put agent.llmdb lock:deploy ada --for 90m               ends by itself
+  llmdb put agent.llmdb recording --file talk.wav               raw bytes, up to 2 GiB - 1";
 
 /// `llmdb put`
 #[derive(Args, Debug)]
@@ -22,8 +24,11 @@ pub struct Put {
     /// The key
     pub key: String,
     /// The value: JSON, or else a string; `-` for standard input
-    #[arg(allow_hyphen_values = true)]
-    pub value: String,
+    #[arg(allow_hyphen_values = true, required_unless_present = "file")]
+    pub value: Option<String>,
+    /// Take the raw bytes of this file as the value, of any length; `-` for standard input
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["value", "text", "ttl"])]
+    pub file: Option<PathBuf>,
     /// Take the value as a string, even if it is JSON
     #[arg(long)]
     pub text: bool,

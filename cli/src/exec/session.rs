@@ -295,7 +295,10 @@ fn key(db: &Db, target: Target) -> Result<Key> {
 }
 
 /// Where a point lies, seen from a snapshot.
-fn resolve(point: &Point, read: &ReadTx<'_>) -> Result<At> {
+///
+/// # Errors
+/// Of a checkpoint that has no such name.
+pub fn resolve(point: &Point, read: &ReadTx<'_>) -> Result<At> {
     let now = read.now();
     let tx = point.tx.as_ref().map_or(Ok(now.tx), |tx| tx.resolve(read))?;
     Ok(At { valid: point.valid.unwrap_or(now.valid), tx })

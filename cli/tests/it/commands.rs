@@ -143,3 +143,29 @@ fn nothing_that_a_terminal_obeys_is_shown() {
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
     }
 }
+
+#[test]
+fn a_file_becomes_a_value_and_a_value_a_file() {
+    let (dir, db) = place();
+    let db = text(&db);
+    let bytes: Vec<u8> = (0..1_500_000u32).map(|i| (i.wrapping_mul(77_777) >> 16) as u8).collect();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    std::fs::write(&from, &bytes).unwrap();
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    let put = json_of(&["put", db, "talk", "--file", from, "--valid-from", "2024-01-01"]);
+    assert!(put["tx"].is_i64());
+    out(&["put", db, "talk", "short", "--valid-from", "2024-06-01"]);
+    assert_eq!(out(&["get", db, "talk", "--valid", "2024-02-01", "--out", to]), "");
+    assert_eq!(std::fs::read(to).unwrap(), bytes);
+    let printed = run(&["get", db, "talk", "--valid", "2024-02-01", "--out", "-"]);
+    assert_eq!((printed.status.code(), printed.stdout == bytes), (Some(0), true));
+    assert_eq!(run(&["get", db, "nothing", "--out", to]).status.code(), Some(1));
+    assert_eq!(std::fs::read(to).unwrap(), bytes, "it is still there");
+    // JSON as it is stored.
+    out(&["get", db, "talk", "--out", to]);
+    assert_eq!(std::fs::read_to_string(to).unwrap(), "\"short\"");
+    assert_ne!(run(&["put", db, "talk", "--file", "/nowhere/at/all"]).status.code(), Some(0));
+    assert_eq!(run(&["put", db, "talk", "v", "--file", from]).status.code(), Some(2));
+    assert_eq!(run(&["put", db, "talk"]).status.code(), Some(2));
+    out(&["verify", db]);
+}

@@ -111,6 +111,7 @@ table! {
     PermissionDenied   "permission_denied"   ReadOnly;
     Poisoned           "poisoned"            Poisoned;
     Broken             "broken"              Io;
+    Source             "source_failed"       Io;
     Unsupported        "unsupported"         Io;
     Io                 "io"                  Io;
 }

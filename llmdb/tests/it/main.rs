@@ -14,6 +14,7 @@ mod opening;
 mod partitions;
 mod read_only;
 mod retention;
+mod stream;
 mod support;
 mod transactions;
 mod volume;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! offset size field
-//! 0      1    kind (0 gap, 1 value, 2 absence) | 4 whole | 8 stored
+//! 0      1    kind (0 gap, 1 value, 2 absence) | 4 whole | 8 stored | 16 long
 //! 1      1    which optional fields follow
 //! 2      1    bits 0..2: run, how many deltas at most hang on the value one behind the other;
 //!             bits 3..7: codec of the value, 0 plain
@@ -24,6 +24,7 @@ use crate::{Error, EventId, Interval, Result, TreeName, TxTime, ValidTime};
 const KIND: u8 = 0b0011;
 const WHOLE: u8 = 0b0100;
 const STORED: u8 = 0b1000;
+const LONG: u8 = 0b1_0000;
 
 const RUN: u8 = 0b111;
 const _: () = assert!(crate::events::RUN_MAX == RUN);
@@ -62,6 +63,8 @@ pub(crate) struct Head {
     /// Its event is in `events` too. If not, the head is the event's only rectangle, and is
     /// exactly the event's own interval.
     pub(crate) stored: bool,
+    /// The value is long: it is in `events` alone, from the start, and never moves.
+    pub(crate) long: bool,
     /// How many coded events at most hang on its event, one behind the other, where that is not
     /// stored: see [`events`](crate::events).
     pub(crate) run: u8,
@@ -81,7 +84,7 @@ impl Head {
 
     /// Whether the value of `event` is to be had here.
     pub(crate) fn has_value_of(&self, event: EventId) -> bool {
-        self.kind == Kind::Value && self.event == event
+        self.kind == Kind::Value && self.event == event && !self.long
     }
 
     /// Appends the entry.
@@ -104,7 +107,8 @@ impl Head {
             optional.extend_from_slice(&self.event.op.to_le_bytes());
         }
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(self.kind as u8 | flag(self.whole, WHOLE) | flag(self.stored, STORED));
+        let flags = flag(self.whole, WHOLE) | flag(self.stored, STORED) | flag(self.long, LONG);
+        out.push(self.kind as u8 | flags);
         debug_assert!(self.run <= RUN, "a run has three bits");
         out.extend_from_slice(&[fields, self.run]);
         out.extend_from_slice(&tx.0.to_le_bytes());
@@ -123,7 +127,7 @@ impl Head {
         if codec != 0 {
             return Err(Error::UnknownCodec { tree: TreeName::Heads, codec });
         }
-        if flags & !(KIND | WHOLE | STORED) != 0 || fields & !0b1_1111 != 0 {
+        if flags & !(KIND | WHOLE | STORED | LONG) != 0 || fields & !0b1_1111 != 0 {
             return Err(take.corrupt("its flags are unknown"));
         }
         let kind = match flags & KIND {
@@ -140,7 +144,11 @@ impl Head {
         let tx_from = if has(TX_FROM) { take.tx()? } else { tx };
         let last_tx = if has(LAST_TX) { take.tx()? } else { tx };
         let op = if has(OP) { take.u32()? } else { 0 };
-        if kind != Kind::Value && take.len() > 0 {
+        let (stored, long) = (flags & STORED != 0, flags & LONG != 0);
+        if long && (kind != Kind::Value || !stored) {
+            return Err(take.corrupt("a long value that is nowhere"));
+        }
+        if (kind != Kind::Value || long) && take.len() > 0 {
             return Err(take.corrupt("a value where there is none"));
         }
         let head = Self {
@@ -150,7 +158,8 @@ impl Head {
             event: EventId { tx, op },
             last_tx,
             whole: flags & WHOLE != 0,
-            stored: flags & STORED != 0,
+            stored,
+            long,
             run,
         };
         Ok((head, bytes.len() - take.len()))
@@ -177,6 +186,7 @@ mod tests {
             last_tx: TxTime(7),
             whole: true,
             stored: false,
+            long: false,
             run: 0,
         }
     }
@@ -192,6 +202,7 @@ mod tests {
             last_tx: TxTime(9),
             whole: false,
             stored: true,
+            long: false,
             run: 5,
         };
         let mut expected = vec![2 | 8, 31, 5];
@@ -208,7 +219,7 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(Head::decode(&bytes[..cut]).is_err());
         }
-        for (offset, byte) in [(0, 3), (0, 16), (1, 32)] {
+        for (offset, byte) in [(0, 3), (0, 1 | 16), (0, 32), (1, 32)] {
             let mut bytes = bytes.clone();
             bytes[offset] = byte;
             assert!(matches!(Head::decode(&bytes), Err(Error::Corrupt { .. })));
@@ -225,7 +236,7 @@ mod tests {
         fn heads_read_back(
             kind in prop_oneof![Just(Kind::Gap), Just(Kind::Value), Just(Kind::Absence)],
             (from, to) in (-3i64..3, 3i64..6), tx in -2i64..3, more in (0i64..3, 0i64..3),
-            op in 0u32..3, run in 0u8..8, flags in any::<(bool, bool)>(), value in "[a-z]{0,4}",
+            op in 0u32..3, run in 0u8..8, flags in any::<(bool, bool, bool)>(), value in "[a-z]{0,4}",
         ) {
             let head = Head {
                 kind,
@@ -235,9 +246,11 @@ mod tests {
                 last_tx: TxTime(tx + more.1),
                 whole: flags.0,
                 stored: flags.1,
+                long: flags.1 && flags.2 && kind == Kind::Value,
                 run,
             };
-            let value = if kind == Kind::Value { value.as_bytes() } else { b"" };
+            let has_value = kind == Kind::Value && !head.long;
+            let value = if has_value { value.as_bytes() } else { b"" };
             let bytes = encode(&head, value);
             let (read, start) = Head::decode(&bytes).unwrap();
             prop_assert_eq!(read, head);

@@ -48,8 +48,9 @@ impl<'v, V: View> Reader<'v, V> {
         match located {
             Located::Nowhere => Ok(None),
             Located::Head(rect) | Located::Elsewhere(rect) if rect.absence => Ok(None),
-            Located::Elsewhere(rect) => self.segment(key, &rect, None),
-            Located::Head(rect) => Ok(self.head(key)?.map(|(_, value)| Segment::new(&rect, value))),
+            Located::Head(rect) | Located::Elsewhere(rect) => {
+                self.segment(key, &rect, self.head(key)?.as_ref())
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod changes;
 mod diff;
 mod history;
 mod locate;
+mod open;
 mod past;
 mod range;
 mod scan;
@@ -16,6 +17,7 @@ pub use began::Began;
 pub use changes::{Change, Changes};
 pub use diff::{Diff, DiffRow};
 pub use history::{History, Rectangle};
+pub use open::{Body, Opened};
 pub use range::KeyRange;
 pub use scan::{Row, Scan};
 pub use versions::{Version, Versions};
@@ -118,8 +120,12 @@ impl<'v, V: View> Reader<'v, V> {
         let key = EncodedKey::new(partition, user_key)?;
         let Some((head, value)) = self.head(&key)? else { return Ok(None) };
         match locate::locate(self, &key, &head, at)? {
-            Located::Head(rect) => Ok((!rect.absence).then(|| Segment::new(&rect, value))),
-            Located::Elsewhere(rect) => self.segment(&key, &rect, Some(&(head, value))),
+            Located::Head(rect) if !head.long => {
+                Ok((!rect.absence).then(|| Segment::new(&rect, value)))
+            }
+            Located::Head(rect) | Located::Elsewhere(rect) => {
+                self.segment(&key, &rect, Some(&(head, value)))
+            }
             Located::Nowhere => Ok(None),
         }
     }

@@ -43,7 +43,7 @@ impl<V: View> Scan<'_, V> {
     /// # Errors
     /// What reading the trees gave.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>> {
-        let (located, start) = loop {
+        let (located, start, long) = loop {
             if !self.step()? {
                 return Ok(None);
             }
@@ -57,7 +57,7 @@ impl<V: View> Scan<'_, V> {
             };
             match located {
                 Located::Head(rect) | Located::Elsewhere(rect) if !rect.absence => {
-                    break (located, start);
+                    break (located, start, head.long);
                 }
                 _ => {}
             }
@@ -67,8 +67,10 @@ impl<V: View> Scan<'_, V> {
         self.user_key.clear();
         self.user_key.extend_from_slice(&user_key);
         let segment = match located {
-            Located::Head(rect) => Segment::new(&rect, Value::new(self.heads.value()?, start)),
-            Located::Elsewhere(rect) => {
+            Located::Head(rect) if !long => {
+                Segment::new(&rect, Value::new(self.heads.value()?, start))
+            }
+            Located::Head(rect) | Located::Elsewhere(rect) => {
                 let key = EncodedKey::of_entry(TreeName::Heads, entry)?;
                 let segment = self.reader.segment(&key, &rect, None)?;
                 segment.ok_or(Error::EventMissing { event: rect.event })?

@@ -149,7 +149,7 @@ impl<'v, V: View> Versions<'v, V> {
         let (partition, user_key) = key::decode(TreeName::Heads, self.heads.key())?;
         let (head, _) = Head::decode(&self.heads.value()?)?;
         let key = EncodedKey::of_entry(TreeName::Heads, self.heads.key())?;
-        let on = !head.whole && self.events.seek(key.bytes())?;
+        let on = (!head.whole || head.stored) && self.events.seek(key.bytes())?;
         let next = if on { event_of(&key, &self.events)? } else { None };
         let user_key = user_key.into_owned();
         self.values.next_key();

@@ -120,8 +120,8 @@ impl<V: View> Verifier<'_, V> {
         let id = decode_change(TreeName::Changes, entry)?;
         let line = Line::decode(value)?;
         let key = EncodedKey::of_entry(TreeName::Changes, line.key)?;
-        let event = match self.view.get(self.trees.events, key.event(id).bytes())? {
-            Some(entry) => Some(Event::decode(id, &entry)?.0),
+        let event = match self.view.entry(self.trees.events, key.event(id).bytes())? {
+            Some(entry) => Some(Event::decode(id, entry.head())?.0),
             None => match self.view.get(self.trees.heads, key.bytes())? {
                 Some(entry) => {
                     unstored(&Head::decode(&entry)?.0).filter(|e| e.0 == id).map(|e| e.1)
