@@ -58,7 +58,7 @@ impl Intent for Write<'_> {
 }
 
 fn open(dir: &Path) -> Engine {
-    let options = EngineOptions { cache_bytes: 256 << 20, ..EngineOptions::default() };
+    let options = EngineOptions { memory_bytes: 256 << 20, ..EngineOptions::default() };
     Engine::open(&dir.join("history.llmdb"), options).unwrap()
 }
 

@@ -44,6 +44,14 @@ pub struct Stats {
     pub cache_bytes: u64,
     /// The part of it that is not in the file yet: what a checkpoint would write.
     pub dirty_bytes: u64,
+    /// Memory that writing takes, all together.
+    pub memory_bytes: u64,
+    /// The most that it ever took since the database was opened.
+    pub memory_bytes_peak: u64,
+    /// What it may take.
+    pub memory_bytes_max: u64,
+    /// The part of it that open transactions take.
+    pub transaction_bytes: u64,
     /// Length of the log's files.
     pub log_bytes: u64,
     /// The newest transaction; 0 before the first.
@@ -104,6 +112,10 @@ impl Db {
             pages_free: stats.space.pages_free,
             cache_bytes: stats.space.frames * page_bytes,
             dirty_bytes: stats.dirty_pages * page_bytes,
+            memory_bytes: stats.memory.total,
+            memory_bytes_peak: stats.memory.peak,
+            memory_bytes_max: stats.memory.limit,
+            transaction_bytes: stats.memory.transactions,
             log_bytes: stats.log.map_or(0, |log| log.file_bytes),
             newest_tx,
             commits: stats.seq,

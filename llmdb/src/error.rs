@@ -312,7 +312,7 @@ impl Error {
 
     /// Whether the same call may succeed if it is simply made again.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::Conflict { .. } | Error::Busy { .. })
+        matches!(self, Error::Conflict { .. } | Error::Busy { .. } | Error::CacheFull)
     }
 }
 

@@ -125,9 +125,13 @@ impl Options {
         self
     }
 
-    /// Memory for changed pages that are not yet in the file; commits wait when it is used up.
-    pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        self.engine.cache_bytes = bytes;
+    /// Memory that writing takes, all together, 1 GiB unless told otherwise and 64 pages at least:
+    /// changed pages that are not yet in the file, pages that snapshots hold, what open
+    /// transactions buffer, recent commits, the log's buffer. It is kept: as it fills, checkpoints
+    /// start, then commits wait for them, then pages are written ahead of time; what still does not
+    /// fit is refused with [`Error::CacheFull`]. [`Stats`](crate::Stats) tell how full it is.
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.engine.memory_bytes = bytes;
         self
     }
 

@@ -173,6 +173,11 @@ impl<'db> WriteTx<'db> {
         self.check(&op)?;
         let op = write_ahead(&mut self.tx, op)?;
         self.pending.push(op)?;
+        let memory = self.pending.memory_bytes() + self.reads.borrow().memory_bytes();
+        if let Err(error) = self.tx.weigh_above(memory) {
+            self.pending.truncate(self.pending.len() - 1);
+            return Err(error.into());
+        }
         Ok(())
     }
 

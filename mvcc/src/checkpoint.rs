@@ -1,4 +1,4 @@
-//! Checkpoints of a running database, and holding writers back when memory runs out.
+//! Checkpoints of a running database.
 
 use crate::engine::Shared;
 use crate::{Error, Result};
@@ -75,7 +75,7 @@ impl Shared {
         let sealed = sequencer.writer.finish_checkpoint(checkpoint);
         sequencer.push_sealed(sealed);
         sequencer.publish_ready(self);
-        self.load.set_cache_bytes(sequencer.dirty_bytes());
+        self.load.set_dirty_bytes(sequencer.dirty_bytes());
         self.load.set_log_start(Lsn::new(mark.lsn));
         drop(sequencer);
         // The meta page before the new one is still retained: its log stays (I3 of the storage
@@ -109,24 +109,11 @@ impl Shared {
         Ok(report)
     }
 
-    /// Waits for a checkpoint when changed pages fill the cache, so that memory stays bounded.
-    pub(crate) fn hold_back_writers(&self) -> Result<()> {
-        if !self.options.auto_checkpoint || self.load.cache_bytes() < self.options.cache_bytes {
-            return Ok(());
-        }
-        // Whoever comes second finds the cache emptied by the one before.
-        let mut last = self.checkpointing.lock();
-        if self.load.cache_bytes() >= self.options.cache_bytes {
-            self.sequencer.lock().check_writable()?;
-            self.checkpoint_in_turn(&mut last)?;
-        }
-        Ok(())
-    }
-
-    /// Whether it is time for a checkpoint.
+    /// Whether it is time for a checkpoint: as many pages are changed as there is room left for.
     pub(crate) fn checkpoint_is_due(&self) -> bool {
+        let budget = self.budget();
         self.options.auto_checkpoint
-            && (self.load.cache_bytes() >= self.options.cache_bytes / 2
+            && (self.load.dirty_bytes() >= budget.left().max(budget.limit() / 16)
                 || self.load.log_bytes() >= self.options.log_bytes)
     }
 }
@@ -135,14 +122,14 @@ impl Shared {
 /// late.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
-    cache_bytes: AtomicU64,
+    dirty_bytes: AtomicU64,
     log_end: AtomicU64,
     log_start: AtomicU64,
 }
 
 impl Load {
-    fn cache_bytes(&self) -> u64 {
-        self.cache_bytes.load(Ordering::Relaxed)
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.dirty_bytes.load(Ordering::Relaxed)
     }
 
     fn log_bytes(&self) -> u64 {
@@ -150,8 +137,8 @@ impl Load {
         end.saturating_sub(self.log_start.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn set_cache_bytes(&self, bytes: u64) {
-        self.cache_bytes.store(bytes, Ordering::Relaxed);
+    pub(crate) fn set_dirty_bytes(&self, bytes: u64) {
+        self.dirty_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn set_log_end(&self, end: Lsn) {

@@ -4,19 +4,23 @@
 //! the sorted batches that were applied, so remembering them costs a commit nothing; they go when
 //! no transaction that is open or yet to begin can have missed them.
 
-use llmdb_storage::{Batch, TreeId};
-use std::collections::VecDeque;
+use llmdb_storage::{Batch, Budget, MemoryUse, TreeId};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Bytes of recent commits that are remembered at most. A transaction that was open for longer
-/// than these reach back has to run again.
-const RECENT_BYTES_MAX: usize = 256 << 20;
+/// Of the budget of memory, recent commits take this part at most. A transaction that was open for
+/// longer than these reach back has to run again.
+const RECENT_PART: u64 = 4;
+
+/// What remembering a key costs beside its bytes, about.
+const KEY_BYTES: u64 = 48;
 
 /// What a transaction has to find unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct Footprint {
     keys: Vec<(TreeId, Vec<u8>)>,
     ranges: Vec<(TreeId, Vec<u8>, Option<Vec<u8>>)>,
+    bytes: u64,
 }
 
 impl Footprint {
@@ -24,11 +28,31 @@ impl Footprint {
         // Reading one key again and again, as loops do, is remembered once.
         if self.keys.last().is_none_or(|last| last.0 != tree || last.1 != key) {
             self.keys.push((tree, key.to_vec()));
+            self.bytes += KEY_BYTES + key.len() as u64;
         }
     }
 
     pub(crate) fn range(&mut self, tree: TreeId, from: &[u8], to: Option<&[u8]>) {
         self.ranges.push((tree, from.to_vec(), to.map(<[u8]>::to_vec)));
+        self.bytes += 2 * KEY_BYTES + (from.len() + to.map_or(0, <[u8]>::len)) as u64;
+    }
+
+    /// Memory that it takes, about.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Rests on whole trees instead of keys and ranges of them, where memory is short: it conflicts
+    /// with more than it must, never with less.
+    pub(crate) fn coarsen(&mut self) {
+        let keys = self.keys.drain(..).map(|(tree, _)| tree);
+        let ranges = self.ranges.drain(..).map(|(tree, ..)| tree);
+        let trees: BTreeSet<TreeId> = keys.chain(ranges).collect();
+        self.keys.shrink_to_fit();
+        self.bytes = 0;
+        for tree in trees {
+            self.range(tree, &[], None);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -46,7 +70,8 @@ impl Footprint {
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     commits: VecDeque<(u64, Arc<Batch>)>,
-    bytes: usize,
+    bytes: u64,
+    budget: Option<Arc<Budget>>,
     /// Commits up to this one are not remembered any more.
     forgotten: u64,
 }
@@ -56,17 +81,43 @@ impl Recent {
         Recent { forgotten: seq, ..Recent::default() }
     }
 
+    /// Counts what is remembered against a budget.
+    pub(crate) fn account_to(&mut self, budget: &Arc<Budget>) {
+        self.budget = Some(budget.clone());
+    }
+
+    /// Remembers a commit, as long as memory reaches: it and others may be forgotten at once.
     pub(crate) fn push(&mut self, seq: u64, batch: Arc<Batch>) {
-        self.bytes += batch.bytes().len();
-        self.commits.push_back((seq, batch));
-        while self.bytes > RECENT_BYTES_MAX {
+        let bytes = batch.memory_bytes();
+        let limit = self.budget.as_ref().map_or(u64::MAX, |budget| budget.limit() / RECENT_PART);
+        while self.bytes + bytes > limit && !self.commits.is_empty() {
             self.forget_first();
         }
+        let taken = |budget: &Arc<Budget>| budget.try_take(MemoryUse::Recent, bytes);
+        if bytes > limit || !self.budget.as_ref().is_none_or(taken) {
+            self.forget_all(seq);
+            return;
+        }
+        self.bytes += bytes;
+        self.commits.push_back((seq, batch));
+    }
+
+    /// Forgets commits up to `seq`, which need not be among those remembered: transactions that do
+    /// not see it have to run again.
+    pub(crate) fn forget_all(&mut self, seq: u64) {
+        while !self.commits.is_empty() {
+            self.forget_first();
+        }
+        self.forgotten = self.forgotten.max(seq);
     }
 
     fn forget_first(&mut self) {
         if let Some((seq, batch)) = self.commits.pop_front() {
-            self.bytes -= batch.bytes().len();
+            let bytes = batch.memory_bytes();
+            self.bytes -= bytes;
+            if let Some(budget) = &self.budget {
+                budget.give_back(MemoryUse::Recent, bytes);
+            }
             self.forgotten = seq;
         }
     }

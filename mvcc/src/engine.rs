@@ -9,9 +9,11 @@ use crate::sequencer::Sequencer;
 use crate::stats::EngineStats;
 use crate::visible::Visible;
 use crate::{EngineOptions, Error, Isolation, Result, Snapshot, WriteTx};
-use llmdb_storage::{CheckpointReport, CommitMark, Opened, Pager, TreeId, VerifyReport, Writer};
+use llmdb_storage::{
+    Budget, CheckpointReport, CommitMark, Opened, Pager, TreeId, VerifyReport, Writer,
+};
 use llmdb_vfs::{EntryKind, File, Lock, LockMode, OpenMode, Vfs};
-use llmdb_wal::{Log, LogConfig, Lsn, Recovery, ReplayError};
+use llmdb_wal::{Log, LogConfig, Lsn, Recovery, ReplayError, Replayed};
 use parking_lot::Mutex;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -85,7 +87,9 @@ impl Engine {
     /// [`Error::Busy`] while another handle has it open; [`Error::NotFound`]; damage to file or
     /// log; the file system's. With `read_only`, [`Error::NeedsRecovery`] for a file that was not
     /// closed.
-    pub fn open(path: &Path, options: EngineOptions) -> Result<Engine> {
+    pub fn open(path: &Path, mut options: EngineOptions) -> Result<Engine> {
+        // One account for this database, whatever else was opened with the same options.
+        options.store.budget = Arc::new(Budget::new(options.memory_bytes));
         if options.store.read_only {
             return Engine::open_at_rest(path, options);
         }
@@ -108,7 +112,8 @@ impl Engine {
         let log_dir = beside(path, "-wal");
         let start = Lsn::new(opened.mark.lsn);
         let (uuid, pager) = (opened.uuid, opened.pager.clone());
-        let (sequencer, as_in_file) = recover(&vfs, &log_dir, opened)?;
+        let (mut sequencer, as_in_file) = recover(&vfs, &log_dir, opened)?;
+        sequencer.account_to(&options.store.budget);
         let seq = as_in_file.then_some(sequencer.seq);
         let last = Checkpointing::starting_at(start, seq);
         Ok(Engine::over(options, log_dir, (uuid, pager), sequencer, last, lock))
@@ -173,7 +178,7 @@ impl Engine {
         let state = State { version: sealed.version, roots: sealed.roots, seq, mark };
         sequencer.publish(&shared.published, Arc::new(state));
         shared.visible.announce(seq);
-        shared.load.set_cache_bytes(sequencer.dirty_bytes());
+        shared.load.set_dirty_bytes(sequencer.dirty_bytes());
         shared.load.set_log_start(start);
         shared.load.set_log_end(sequencer.lsn);
         drop(sequencer);
@@ -378,13 +383,20 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
     let mut recovery = Recovery::open(vfs.clone(), dir, config, mark.incarnation, from)?;
     take_named(&mut recovery, &mut writer)?;
     let mut reached = mark;
-    let outcome = recovery.replay(|commit| -> Result<()> {
-        if commit.seq != reached.seq + 1 {
-            let what = format!("commit {} follows commit {}", commit.seq, reached.seq);
+    let outcome = recovery.replay_bounded(whole_max(&pager), |commit| -> Result<()> {
+        let seq = match &commit {
+            Replayed::Whole(commit) => commit.seq,
+            Replayed::Large(commit) => commit.seq,
+        };
+        if seq != reached.seq + 1 {
+            let what = format!("commit {seq} follows commit {}", reached.seq);
             return Err(Error::CorruptLog { path: dir.to_owned(), what });
         }
-        reached.mark = Record::replay(commit.payload, &mut writer)?;
-        reached.seq = commit.seq;
+        reached.mark = match commit {
+            Replayed::Whole(commit) => Record::replay(commit.payload, &mut writer)?,
+            Replayed::Large(commit) => Record::replay_large(commit, &mut writer)?,
+        };
+        reached.seq = seq;
         Ok(())
     });
     outcome.map_err(from_replay)?;
@@ -417,10 +429,19 @@ fn check_unneeded(vfs: &Arc<dyn Vfs>, dir: &Path, uuid: [u8; 16], mark: CommitMa
 fn take_named(recovery: &mut Recovery, writer: &mut Writer) -> Result<()> {
     let pager = writer.pager().clone();
     let mut named = Vec::new();
-    let outcome = recovery.replay(|commit| -> Result<()> {
-        let references = Record::references(commit.payload, pager.page_size())?;
+    let outcome = recovery.replay_bounded(whole_max(&pager), |commit| -> Result<()> {
+        let (start, end, references) = match commit {
+            Replayed::Whole(commit) => {
+                let references = Record::references(commit.payload, pager.page_size())?;
+                (commit.start, commit.end, references)
+            }
+            Replayed::Large(commit) => {
+                let (start, end) = (commit.start, commit.end);
+                (start, end, Record::references_large(commit, pager.page_size())?)
+            }
+        };
         if !references.is_empty() {
-            named.push((commit.start, commit.end, references));
+            named.push((start, end, references));
         }
         Ok(())
     });
@@ -437,6 +458,11 @@ fn take_named(recovery: &mut Recovery, writer: &mut Writer) -> Result<()> {
         writer.adopt(&references)?;
     }
     Ok(())
+}
+
+/// A logged commit of more bytes than this is replayed in pieces.
+fn whole_max(pager: &Pager) -> usize {
+    usize::try_from(pager.budget().limit() / 8).unwrap_or(usize::MAX)
 }
 
 fn from_replay(error: ReplayError<Error>) -> Error {

@@ -90,7 +90,12 @@ fn holder(pid: Option<u32>) -> String {
 impl Error {
     /// Whether running the same transaction again may succeed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::Conflict { .. } | Error::Busy { .. })
+        matches!(
+            self,
+            Error::Conflict { .. }
+                | Error::Busy { .. }
+                | Error::Storage(llmdb_storage::Error::CacheFull)
+        )
     }
 }
 

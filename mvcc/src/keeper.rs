@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// An `Async` commit is with the operating system after at most twice this.
 const WRITE_OUT_AFTER: Duration = Duration::from_millis(5);
 /// More buffered log than this is written by the committing thread itself.
-const BUFFERED_BYTES_MAX: usize = 4 << 20;
+const BUFFERED_BYTES_MAX: u64 = 4 << 20;
 /// After a checkpoint that failed, the next is not tried sooner.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -43,7 +43,8 @@ impl Keeper {
         durability: Durability,
         log: &Log,
     ) -> Result<()> {
-        if durability != Durability::Sync && log.buffered_bytes() > BUFFERED_BYTES_MAX {
+        let buffered_max = (shared.budget().limit() / 16).min(BUFFERED_BYTES_MAX) as usize;
+        if durability != Durability::Sync && log.buffered_bytes() > buffered_max {
             log.write_out()?;
         }
         let checkpoint = shared.checkpoint_is_due();

@@ -67,6 +67,7 @@ mod engine;
 mod error;
 mod keeper;
 mod long;
+mod memory;
 mod options;
 #[allow(unsafe_code, reason = "readers follow a pointer that their slot keeps alive")]
 mod publish;

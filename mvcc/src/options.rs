@@ -63,9 +63,11 @@ pub struct EngineOptions {
     pub store: StoreOptions,
     /// Whether a missing file is created.
     pub create: bool,
-    /// Memory for changed pages that are not yet in the file. At half of it a checkpoint starts;
-    /// at all of it commits wait for the checkpoint.
-    pub cache_bytes: u64,
+    /// Memory that writing takes, all together: changed pages that are not yet in the file, pages
+    /// that snapshots hold, what open transactions buffer, recent commits, the log's buffer. It is
+    /// kept: as it fills checkpoints start, commits wait, pages are spilled, and what then does not
+    /// fit is refused. At least 64 pages, however little is given.
+    pub memory_bytes: u64,
     /// A checkpoint starts when the log has grown by so much since the last one.
     pub log_bytes: u64,
     /// Whether checkpoints start by themselves, on a thread of the database's own.
@@ -78,7 +80,7 @@ impl Default for EngineOptions {
             vfs: Arc::new(OsVfs::new()),
             store: StoreOptions::default(),
             create: true,
-            cache_bytes: 1 << 30,
+            memory_bytes: 1 << 30,
             log_bytes: 512 << 20,
             auto_checkpoint: true,
         }

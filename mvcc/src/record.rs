@@ -4,18 +4,33 @@
 //! record := kind u32 | tree u32 | mark i64 | body        little-endian
 //!   kind 1, a commit:   tree 0; body: the batch of resolved writes
 //!   kind 2, a new tree: the number it got; body: its name, UTF-8
+//!   kind 3, a large commit: tree 0; body: writes as in a batch, in (tree, key) order, one a key;
+//!           logged in pieces and replayed so, without ever being in memory as a whole; none names
+//!           a value that was written ahead
 //! ```
 
 use crate::{Error, Result};
-use llmdb_storage::{Batch, Reference, TreeId, Writer};
+use llmdb_storage::{Batch, Reference, TreeId, Write, WriteSource, Writer};
+use llmdb_wal::LargeCommit;
 
 pub(crate) const HEADER: usize = 16;
 
 /// What a commit leaves in the log.
 #[derive(Debug)]
 pub(crate) enum Record<'a> {
-    Commit { mark: i64, batch: &'a [u8] },
-    NewTree { mark: i64, tree: TreeId, name: &'a str },
+    Commit {
+        mark: i64,
+        batch: &'a [u8],
+    },
+    NewTree {
+        mark: i64,
+        tree: TreeId,
+        name: &'a str,
+    },
+    /// Its body is logged after it.
+    Large {
+        mark: i64,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -24,6 +39,7 @@ impl<'a> Record<'a> {
         let (kind, tree, mark, body) = match *self {
             Record::Commit { mark, batch } => (1u32, 0, mark, batch),
             Record::NewTree { mark, tree, name } => (2, tree.0, mark, name.as_bytes()),
+            Record::Large { mark } => (3, 0, mark, &[][..]),
         };
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&kind.to_le_bytes());
@@ -42,6 +58,7 @@ impl<'a> Record<'a> {
                 let name = std::str::from_utf8(body).ok()?;
                 Some(Record::NewTree { mark, tree: TreeId(u32_at(4)), name })
             }
+            3 => Some(Record::Large { mark }),
             _ => None,
         }
     }
@@ -57,6 +74,21 @@ impl<'a> Record<'a> {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// As [`Record::references`], for a record that is larger than the memory of the replay.
+    pub(crate) fn references_large(
+        mut large: LargeCommit<'_>,
+        page_size: usize,
+    ) -> Result<Vec<Reference>> {
+        let mut bytes = large.next_piece()?.ok_or_else(bad)?.to_vec();
+        if let Some(Record::Large { .. }) = Record::decode(&bytes) {
+            return Ok(Vec::new());
+        }
+        while let Some(piece) = large.next_piece()? {
+            bytes.extend_from_slice(piece);
+        }
+        Record::references(&bytes, page_size)
     }
 
     /// Does again what the record says, and answers its mark. The bytes passed the log's checksums;
@@ -75,8 +107,71 @@ impl<'a> Record<'a> {
                 }
                 Ok(mark)
             }
-            None => Err(Error::Storage(llmdb_storage::Error::BadBatch { offset: 0 })),
+            Some(Record::Large { mark }) => {
+                let mut writes =
+                    LoggedWrites { pieces: None, bytes: bytes[HEADER..].to_vec(), at: 0 };
+                writer.apply_from(&mut writes)?;
+                Ok(mark)
+            }
+            None => Err(bad()),
         }
+    }
+
+    /// As [`Record::replay`], for a record that is larger than the memory of the replay.
+    pub(crate) fn replay_large(mut large: LargeCommit<'_>, writer: &mut Writer) -> Result<i64> {
+        let mut bytes = large.next_piece()?.ok_or_else(bad)?.to_vec();
+        match Record::decode(&bytes) {
+            Some(Record::Large { mark }) => {
+                let mut writes = LoggedWrites { pieces: Some(large), bytes, at: HEADER };
+                writer.apply_from(&mut writes)?;
+                Ok(mark)
+            }
+            // It was logged by a process with more memory.
+            Some(_) => {
+                while let Some(piece) = large.next_piece()? {
+                    bytes.extend_from_slice(piece);
+                }
+                Record::replay(&bytes, writer)
+            }
+            None => Err(bad()),
+        }
+    }
+}
+
+fn bad() -> Error {
+    Error::Storage(llmdb_storage::Error::BadBatch { offset: 0 })
+}
+
+/// The writes of a large commit, read from the log as they are applied.
+struct LoggedWrites<'c> {
+    pieces: Option<LargeCommit<'c>>,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl WriteSource for LoggedWrites<'_> {
+    fn next_write(&mut self) -> llmdb_storage::Result<Option<Write<'_>>> {
+        let bad = llmdb_storage::Error::BadBatch { offset: self.at };
+        // Ends: each round adds a piece.
+        while Write::decode(&self.bytes[self.at..]).is_none() {
+            self.bytes.drain(..self.at);
+            self.at = 0;
+            let piece = match &mut self.pieces {
+                Some(pieces) => pieces.next_piece().map_err(|error| match error {
+                    llmdb_wal::Error::Io(error) => llmdb_storage::Error::Vfs(error),
+                    _ => llmdb_storage::Error::BadBatch { offset: 0 },
+                })?,
+                None => None,
+            };
+            match piece {
+                Some(piece) => self.bytes.extend_from_slice(piece),
+                None if self.bytes.is_empty() => return Ok(None),
+                None => return Err(bad),
+            }
+        }
+        let write = Write::decode(&self.bytes[self.at..]).ok_or(bad)?;
+        self.at += write.encoded_len();
+        Ok(Some(write))
     }
 }
 

@@ -15,11 +15,14 @@
 use crate::conflict::Recent;
 use crate::engine::Shared;
 use crate::long::Ahead;
+use crate::memory::{self, Charge};
 use crate::publish::{Published, State, States};
 use crate::record::{HEADER, Record};
 use crate::transaction::{Committed, Intent, WriteTx};
 use crate::{Durability, Error, Isolation, Result};
-use llmdb_storage::{Batch, CommitMark, Sealed, TreeId, Version, Writer};
+use llmdb_storage::{
+    Batch, BatchSource, Budget, CommitMark, MemoryUse, Sealed, TreeId, Version, WriteSource, Writer,
+};
 use llmdb_wal::{Log, LogConfig, Lsn};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -28,6 +31,8 @@ use std::sync::Arc;
 /// A commit leaves room for another of twice its size in the log's segments, or of so much.
 const LOG_AHEAD_BYTES: usize = 64 << 10;
 const LOG_AHEAD_BYTES_MAX: usize = 64 << 20;
+/// A commit that takes more than this part of the budget is applied and logged in pieces.
+const LARGE_PART: u64 = 16;
 
 /// What the committing thread owns while it holds the lock.
 #[derive(Debug)]
@@ -45,9 +50,22 @@ pub(crate) struct Sequencer {
     open: Option<Needs>,
     sealed: VecDeque<Group>,
     recent: Recent,
+    /// The log's buffer, as of the last look at it.
+    log_charge: Option<Charge>,
     pub(crate) closed: bool,
     /// The file, if it was opened to be read alone.
     pub(crate) at_rest: Option<PathBuf>,
+}
+
+/// Writes that can be gone through again.
+pub(crate) trait Rewind {
+    fn begin(&mut self) -> Box<dyn WriteSource + '_>;
+}
+
+impl Rewind for &Batch {
+    fn begin(&mut self) -> Box<dyn WriteSource + '_> {
+        Box::new(BatchSource::new(self))
+    }
 }
 
 /// What must be durable before a group is published: the last `Sync` commit in it.
@@ -75,8 +93,37 @@ impl Sequencer {
             open: None,
             sealed: VecDeque::new(),
             recent: Recent::starting_at(mark.seq),
+            log_charge: None,
             closed: false,
             at_rest: None,
+        }
+    }
+
+    /// Counts the memory that commits leave behind against a budget.
+    pub(crate) fn account_to(&mut self, budget: &Arc<Budget>) {
+        self.recent.account_to(budget);
+        self.log_charge = Some(Charge::new(budget, MemoryUse::Log));
+    }
+
+    /// Makes room in the budget for `bytes` more in the log's buffer: what is in it is handed to the
+    /// operating system where memory is short.
+    fn charge_log(&mut self, log: &Log, bytes: usize) -> Result<()> {
+        let Some(charge) = &mut self.log_charge else { return Ok(()) };
+        if !charge.cover((log.buffered_bytes() + bytes) as u64) {
+            log.write_out()?;
+            charge.shrink(0);
+            if !charge.cover(bytes as u64) {
+                return Err(memory::short());
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what the log's buffer took and was written since.
+    pub(crate) fn settle_log_charge(&mut self) {
+        let buffered = self.log.as_ref().map_or(0, |log| log.buffered_bytes());
+        if let Some(charge) = &mut self.log_charge {
+            charge.shrink(buffered as u64);
         }
     }
 
@@ -134,6 +181,8 @@ impl Sequencer {
     fn enter(&mut self, log: &Log, record: Record<'_>, batch: Option<&Batch>) -> Result<Lsn> {
         let (header, body) = record.encode();
         log.reserve(HEADER + body.len())?;
+        self.settle_log_charge();
+        self.charge_log(log, HEADER + body.len())?;
         if let Some(batch) = batch {
             self.writer.apply(batch)?;
         }
@@ -158,6 +207,45 @@ impl Sequencer {
         let lsn = self.enter(&log, record, None)?;
         self.applied(Some(lsn));
         Ok(tree)
+    }
+
+    /// As [`Sequencer::enter`], for writes that are applied and logged piece by piece, in bounded
+    /// memory: they come twice. The room for `payload_len` bytes of writes is made here.
+    fn enter_large(
+        &mut self,
+        log: &Log,
+        mark: i64,
+        payload_len: usize,
+        writes: &mut dyn Rewind,
+    ) -> Result<Lsn> {
+        log.reserve_pieces(HEADER + payload_len)?;
+        let buffered_max = self.writer.pager().budget().limit() / 32;
+        // What is buffered besides: a piece, and the frame that it is copied into.
+        self.settle_log_charge();
+        self.charge_log(log, buffered_max as usize)?;
+        let seq = self.seq + 1;
+        let entered = self.writer.attempt(|writer| -> Result<Lsn> {
+            writer.apply_more(&mut *writes.begin())?;
+            let mut appending = log.append_pieces(seq, buffered_max as usize);
+            let mut bytes = Vec::new();
+            appending.add(&Record::Large { mark }.encode().0)?;
+            let mut source = writes.begin();
+            while let Some(write) = source.next_write()? {
+                bytes.clear();
+                write.encode(&mut bytes);
+                appending.add(&bytes)?;
+            }
+            Ok(appending.finish()?)
+        });
+        match entered {
+            Ok(lsn) => {
+                self.seq = seq;
+                self.lsn = lsn;
+                Ok(lsn)
+            }
+            Err(error) if log.is_poisoned() => Err(self.poison(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes note that a commit was applied; `needs` where it has to be durable to be seen.
@@ -186,6 +274,13 @@ impl Sequencer {
             let sealed = self.writer.seal();
             self.push_sealed(sealed);
         }
+    }
+
+    /// Seals the newest state, whether or not anything was applied since the last seal: pages and
+    /// frames that only states before it reach can go once it is published.
+    pub(crate) fn seal_anew(&mut self) {
+        let sealed = self.writer.seal();
+        self.push_sealed(sealed);
     }
 
     /// The log position that the sealed groups need.
@@ -255,12 +350,13 @@ impl Sequencer {
 }
 
 impl Shared {
-    /// Commits a transaction: see the module's header.
+    /// Commits a transaction: see the module's header. One that finds no memory is tried again after
+    /// room was made.
     pub(crate) fn commit<I: Intent>(
         &self,
-        tx: &WriteTx<'_>,
+        tx: &mut WriteTx<'_>,
         mut batch: Batch,
-        mut ahead: Vec<Ahead<'_>>,
+        ahead: &mut [Ahead<'_>],
         intent: &mut I,
         durability: Durability,
     ) -> Result<Committed, I::Error> {
@@ -269,6 +365,33 @@ impl Shared {
         if batch.bytes().len() > LOG_AHEAD_BYTES {
             self.make_log_room(batch.bytes().len())?;
         }
+        let own = batch.len();
+        for _ in 0..memory::ATTEMPTS {
+            if let Some(committed) =
+                self.commit_in_turn(tx, &mut batch, ahead, intent, durability)?
+            {
+                return Ok(committed);
+            }
+            self.relieve()?;
+            // What the intent added was resolved against a state that may have changed.
+            match own {
+                0 => batch = Batch::new(),
+                own if batch.len() == own => {}
+                _ => break,
+            }
+        }
+        Err(memory::short().into())
+    }
+
+    /// Commits a transaction, or finds no memory to do so (`None`): nothing has happened then.
+    fn commit_in_turn<I: Intent>(
+        &self,
+        tx: &mut WriteTx<'_>,
+        batch: &mut Batch,
+        ahead: &mut [Ahead<'_>],
+        intent: &mut I,
+        durability: Durability,
+    ) -> Result<Option<Committed>, I::Error> {
         let mut sequencer = self.sequencer.lock();
         sequencer.check_writable()?;
         let since = tx.since();
@@ -276,15 +399,15 @@ impl Shared {
         let conflict = match tx.isolation {
             Isolation::Serializable => sequencer.recent.conflict(&tx.reads, since),
             Isolation::Snapshot => (sequencer.recent.conflict(&tx.declared, since))
-                .or_else(|| sequencer.recent.overlap(&batch, since)),
+                .or_else(|| sequencer.recent.overlap(batch, since)),
             Isolation::ReadCommitted | Isolation::ReadUncommitted => None,
         };
         let last_mark = sequencer.mark;
-        let resolved = intent.resolve(last_mark, &sequencer.writer.reader(), &mut batch);
+        let resolved = intent.resolve(last_mark, &sequencer.writer.reader(), batch);
         if resolved.is_ok() && batch.is_empty() {
             drop(sequencer);
             let (seq, mark) = tx.rests_on();
-            return Ok(Committed { seq, mark, wrote: false });
+            return Ok(Some(Committed { seq, mark, wrote: false }));
         }
         if let Some(seq) = conflict {
             return Err(Error::Conflict { seq }.into());
@@ -298,19 +421,37 @@ impl Shared {
             sizes.map_err(Error::from)?;
         }
         let record = Record::Commit { mark, batch: batch.bytes() };
-        let lsn = sequencer.enter(&log, record, Some(&batch))?;
-        for ahead in &mut ahead {
+        if !tx.weigh_resolved(batch) {
+            return Ok(None);
+        }
+        // Values that were written ahead are few bytes of a batch: they are logged in one piece.
+        let large = batch.bytes().len() as u64 > self.budget().limit() / LARGE_PART
+            && !Batch::has_references(batch.bytes());
+        let entered = match large {
+            true => {
+                let payload_len = batch.iter().map(|write| write.encoded_len()).sum();
+                sequencer.enter_large(&log, mark, payload_len, &mut &*batch)
+            }
+            false => sequencer.enter(&log, record, Some(batch)),
+        };
+        let lsn = match entered {
+            Err(error) if memory::is_short(&error) => return Ok(None),
+            entered => entered?,
+        };
+        for ahead in ahead {
             ahead.settle(sequencer.writer.is_reserved(ahead.reference().run()));
         }
         sequencer.mark = mark;
         let seq = sequencer.seq;
         let payload_len = batch.bytes().len();
-        sequencer.recent.push(seq, Arc::new(batch));
+        // The same memory is remembered as that of a recent commit, not as the transaction's.
+        tx.give_back();
+        sequencer.recent.push(seq, Arc::new(std::mem::take(batch)));
         sequencer.applied((durability == Durability::Sync).then_some(lsn));
         if sequencer.nothing_waits() {
             sequencer.publish_ready(self);
         }
-        self.load.set_cache_bytes(sequencer.dirty_bytes());
+        self.load.set_dirty_bytes(sequencer.dirty_bytes());
         self.load.set_log_end(lsn);
         drop(sequencer);
         self.keeper.after_commit(self, durability, &log)?;
@@ -318,7 +459,7 @@ impl Shared {
         // Room for what may come next is made here, where nobody waits for it. Should that fail,
         // the next commit will say so.
         let _ = log.reserve(LOG_AHEAD_BYTES.max(2 * payload_len).min(LOG_AHEAD_BYTES_MAX));
-        Ok(Committed { seq, mark, wrote: true })
+        Ok(Some(Committed { seq, mark, wrote: true }))
     }
 
     /// Makes room for a large commit before the lock is taken: zeroing and syncing a new segment

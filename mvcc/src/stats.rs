@@ -1,7 +1,7 @@
 //! Sizes and counts of an open database.
 
 use crate::engine::Shared;
-use llmdb_storage::SpaceUse;
+use llmdb_storage::{MemoryStats, SpaceUse};
 use llmdb_wal::LogStats;
 
 /// Sizes and counts of an open database.
@@ -10,6 +10,8 @@ use llmdb_wal::LogStats;
 pub struct EngineStats {
     /// Pages and frames.
     pub space: SpaceUse,
+    /// Memory in use, by what for.
+    pub memory: MemoryStats,
     /// Pages whose newest bytes only memory and log hold.
     pub dirty_pages: u64,
     /// Number of the newest commit.
@@ -28,11 +30,13 @@ pub struct EngineStats {
 
 impl EngineStats {
     pub(crate) fn of(shared: &Shared) -> Self {
-        let sequencer = shared.sequencer.lock();
+        let mut sequencer = shared.sequencer.lock();
+        sequencer.settle_log_charge();
         let newest = sequencer.states.newest().map_or(0, |version| version.0);
         let log = sequencer.log.clone();
         let mut stats = EngineStats {
             space: sequencer.writer.space_use(),
+            memory: shared.budget().stats(),
             dirty_pages: sequencer.writer.dirty_pages(),
             seq: sequencer.seq,
             mark: sequencer.mark,

@@ -4,12 +4,20 @@ use crate::active::TxnId;
 use crate::conflict::Footprint;
 use crate::engine::Shared;
 use crate::long::{Ahead, ValueWriter, Written};
+use crate::memory::{self, Charge};
 use crate::savepoint::{Savepoint, Savepoints};
 use crate::{Durability, Error, Isolation, Result, Snapshot, TxView};
-use llmdb_storage::{Batch, Cursor, NewValue, REFERENCE_BYTES_MIN, Reader, TreeId, View};
+use llmdb_storage::{
+    Batch, Cursor, MemoryUse, NewValue, REFERENCE_BYTES_MIN, Reader, TreeId, View,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+/// Of the budget of memory, what one transaction remembers of its reads takes this part at most.
+const READS_PART: u64 = 8;
+/// What a buffered write costs beside its bytes, about.
+const WRITE_BYTES: usize = 40;
 
 /// A write transaction. Dropping it rolls it back.
 #[must_use = "a transaction does nothing until it commits"]
@@ -30,6 +38,9 @@ pub struct WriteTx<'e> {
     savepoints: Savepoints<usize>,
     /// Long values that its writes name.
     ahead: Vec<Ahead<'e>>,
+    charge: Charge,
+    /// Memory that the layer above uses for the transaction.
+    above_bytes: u64,
 }
 
 /// What a layer above wants to have done at the transaction's place in the commit order, where
@@ -104,7 +115,60 @@ impl<'e> WriteTx<'e> {
             broken: None,
             savepoints: Savepoints::new(id),
             ahead: Vec::new(),
+            charge: Charge::new(shared.budget(), MemoryUse::Transactions),
+            above_bytes: 0,
         }
+    }
+
+    /// Charges what the transaction holds and `more` bytes to the budget of memory. Where it is
+    /// short, reads are remembered more coarsely, and checkpoints make room.
+    fn weigh(&mut self, more: u64) -> Result<()> {
+        let remembered = self.reads.memory_bytes() + self.declared.memory_bytes();
+        if remembered < self.shared.budget().limit() / READS_PART
+            && self.charge.cover(self.memory_bytes() + more)
+        {
+            return Ok(());
+        }
+        self.reads.coarsen();
+        self.declared.coarsen();
+        self.charge.shrink(self.memory_bytes() + more);
+        if self.charge.cover(self.memory_bytes() + more) {
+            return Ok(());
+        }
+        self.shared.hold_back_writers()?;
+        match self.charge.cover(self.memory_bytes() + more) {
+            true => Ok(()),
+            false => Err(memory::short()),
+        }
+    }
+
+    /// Charges the resolved writes of a commit under way; `false` where memory is short.
+    pub(crate) fn weigh_resolved(&mut self, batch: &Batch) -> bool {
+        self.charge.cover(self.memory_bytes() + batch.memory_bytes())
+    }
+
+    /// What was buffered is handed on.
+    pub(crate) fn give_back(&mut self) {
+        self.charge.shrink(0);
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        // The index of own writes takes about as much as they do.
+        let copies = if self.own.is_some() { 2 } else { 1 };
+        copies * self.writes.memory_bytes()
+            + self.reads.memory_bytes()
+            + self.declared.memory_bytes()
+            + self.above_bytes
+    }
+
+    /// Charges memory that the layer above uses for the transaction.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] with `CacheFull`: memory is short. The transaction goes on without.
+    pub fn weigh_above(&mut self, bytes: u64) -> Result<()> {
+        self.weigh(bytes.saturating_sub(self.above_bytes))?;
+        self.above_bytes = bytes;
+        Ok(())
     }
 
     /// What names it in errors and statistics.
@@ -222,7 +286,7 @@ impl<'e> WriteTx<'e> {
     /// Buffers "`key` has `value`". A long value is written into the file at once.
     ///
     /// # Errors
-    /// A key or value out of limits; no room for a long value. The transaction goes on.
+    /// A key or value out of limits; no room for a long value, no memory left. The transaction goes on.
     pub fn put(&mut self, tree: TreeId, key: &[u8], value: &[u8]) -> Result<()> {
         self.shared.pager.check_sizes(key, value)?;
         if value.len() >= REFERENCE_BYTES_MIN {
@@ -230,6 +294,7 @@ impl<'e> WriteTx<'e> {
             writer.push(value)?;
             return self.put_written(tree, key, writer.finish()?);
         }
+        self.weigh(2 * (WRITE_BYTES + key.len() + value.len()) as u64)?;
         self.writes.put(tree, key, value);
         self.wrote(tree, key);
         Ok(())
@@ -271,6 +336,7 @@ impl<'e> WriteTx<'e> {
     /// A key out of limits. The transaction goes on.
     pub fn delete(&mut self, tree: TreeId, key: &[u8]) -> Result<()> {
         self.shared.pager.check_sizes(key, &[])?;
+        self.weigh(2 * (WRITE_BYTES + key.len()) as u64)?;
         self.writes.delete(tree, key);
         self.wrote(tree, key);
         Ok(())
@@ -296,6 +362,8 @@ impl<'e> WriteTx<'e> {
     pub fn note_read(&mut self, tree: TreeId, key: &[u8]) {
         if self.isolation == Isolation::Serializable {
             self.reads.key(tree, key);
+            // Too little memory makes the reads coarse, and that is all it does.
+            let _ = self.weigh(0);
         }
     }
 
@@ -303,12 +371,14 @@ impl<'e> WriteTx<'e> {
     pub fn note_read_range(&mut self, tree: TreeId, from: &[u8], to: Option<&[u8]>) {
         if self.isolation == Isolation::Serializable {
             self.reads.range(tree, from, to);
+            let _ = self.weigh(0);
         }
     }
 
     /// Declares that the commit's [`Intent`] will write `key`.
     pub fn note_write(&mut self, tree: TreeId, key: &[u8]) {
         self.declared.key(tree, key);
+        let _ = self.weigh(0);
     }
 
     /// A place to roll back to, inside of all savepoints made before.
@@ -362,8 +432,8 @@ impl<'e> WriteTx<'e> {
             return Err(Error::Broken { cause }.into());
         }
         let batch = std::mem::take(&mut self.writes);
-        let ahead = std::mem::take(&mut self.ahead);
-        self.shared.commit(&self, batch, ahead, intent, durability)
+        let mut ahead = std::mem::take(&mut self.ahead);
+        self.shared.commit(&mut self, batch, &mut ahead, intent, durability)
     }
 
     /// Forgets everything. The same as dropping it.

@@ -20,13 +20,21 @@ pub trait WriteSource {
     fn next_write(&mut self) -> Result<Option<Write<'_>>>;
 }
 
-/// The writes of a sorted batch.
-struct InMemory<'b> {
+/// The writes of a sorted batch, as a source.
+#[derive(Debug)]
+pub struct BatchSource<'b> {
     batch: &'b Batch,
     next: usize,
 }
 
-impl WriteSource for InMemory<'_> {
+impl<'b> BatchSource<'b> {
+    /// Begins at the first write of a batch, which must be sorted.
+    pub fn new(batch: &'b Batch) -> Self {
+        BatchSource { batch, next: 0 }
+    }
+}
+
+impl WriteSource for BatchSource<'_> {
     fn next_write(&mut self) -> Result<Option<Write<'_>>> {
         let write = (self.next < self.batch.len()).then(|| self.batch.get(self.next));
         self.next += 1;
@@ -48,7 +56,7 @@ impl Writer {
             return Err(Error::NoSuchTree { tree: write.tree });
         }
         if !self.reserve_frames(self.frames_max(batch.len())) {
-            return self.apply_from(&mut InMemory { batch, next: 0 });
+            return self.apply_from(&mut BatchSource::new(batch));
         }
         let applied = self.apply_reserved(batch);
         self.return_credit();
@@ -63,25 +71,42 @@ impl Writer {
     /// snapshots hold all frames; damage; no room in the file, its errors. Nothing has changed
     /// then, but that pages may have been written to free places.
     pub fn apply_from(&mut self, source: &mut dyn WriteSource) -> Result<()> {
+        self.attempt(|writer| writer.apply_more(source))
+    }
+
+    /// Runs work that applies writes by [`Writer::apply_more`], and takes all of it back if it fails.
+    ///
+    /// # Errors
+    /// Those of the work; [`Error::Poisoned`].
+    pub fn attempt<T, E: From<Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.check_poison()?;
         let undo = self.begin_undo();
         // A panic leaves half a batch: until all is applied nothing may follow.
         self.half_applied = true;
-        let applied = self.apply_each(source);
-        if applied.is_err() {
+        let done = work(self);
+        if done.is_err() {
             self.undo(undo);
         }
         self.half_applied = false;
         self.taken_runs.clear();
         self.return_credit();
-        applied
+        done
     }
 
     fn has_tree(&self, tree: TreeId) -> bool {
         tree.0 != 0 && (tree.0 as usize) < self.roots.len()
     }
 
-    fn apply_each(&mut self, source: &mut dyn WriteSource) -> Result<()> {
+    /// A part of an [attempt](Writer::attempt): applies writes that come in order, each key after
+    /// those before it.
+    ///
+    /// # Errors
+    /// As [`Writer::apply_from`].
+    pub fn apply_more(&mut self, source: &mut dyn WriteSource) -> Result<()> {
+        assert!(self.half_applied, "only what can be taken back is applied in parts");
         let mut since_spill = 0;
         let mut last = TreeId(0);
         let mut path: Vec<Level> = Vec::new();

@@ -103,6 +103,52 @@ impl<'b> Write<'b> {
     }
 }
 
+impl<'b> Write<'b> {
+    /// Bytes that it takes in a batch and in the log.
+    pub fn encoded_len(&self) -> usize {
+        let value = match self.value {
+            NewValue::Absent => 0,
+            NewValue::Bytes(bytes) => bytes.len(),
+            NewValue::Reference(body) => 2 + body.len(),
+        };
+        HEADER + self.key.len() + value
+    }
+
+    /// Appends these bytes.
+    pub fn encode(&self, to: &mut Vec<u8>) {
+        let (value_len, body) = match self.value {
+            NewValue::Absent => (ABSENT, &[][..]),
+            NewValue::Bytes(bytes) => (bytes.len() as u32, bytes),
+            NewValue::Reference(body) => (REFERENCE, body),
+        };
+        to.extend_from_slice(&self.tree.0.to_le_bytes());
+        to.extend_from_slice(&(self.key.len() as u32).to_le_bytes());
+        to.extend_from_slice(&value_len.to_le_bytes());
+        to.extend_from_slice(self.key);
+        if value_len == REFERENCE {
+            to.extend_from_slice(&(body.len() as u16).to_le_bytes());
+        }
+        to.extend_from_slice(body);
+    }
+
+    /// The write that `bytes` begin with; `None` where they end before it does.
+    pub fn decode(bytes: &'b [u8]) -> Option<Self> {
+        let header = bytes.get(..HEADER)?;
+        let body = &bytes[HEADER..];
+        let key_len = u32_at(header, 4) as usize;
+        let key = body.get(..key_len)?;
+        let value = match u32_at(header, 8) {
+            ABSENT => NewValue::Absent,
+            REFERENCE => {
+                let len = reference_len(body, key_len)?;
+                NewValue::Reference(body.get(key_len + 2..key_len + len)?)
+            }
+            len => NewValue::Bytes(body[key_len..].get(..len as usize)?),
+        };
+        Some(Write { tree: TreeId(u32_at(header, 0)), key, value })
+    }
+}
+
 impl fmt::Debug for Write<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Write({:?}, key of {} bytes, {:?})", self.tree, self.key.len(), self.value)
@@ -187,6 +233,11 @@ impl Batch {
     /// Whether nothing is written.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// Memory that it takes, about.
+    pub fn memory_bytes(&self) -> u64 {
+        (self.bytes.len() + self.places.len() * size_of::<Place>()) as u64
     }
 
     /// The bytes that the log carries.

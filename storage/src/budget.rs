@@ -36,7 +36,7 @@ const USES: usize = 6;
 /// Memory in use against a limit.
 #[derive(Debug)]
 pub struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     total: AtomicU64,
     peak: AtomicU64,
     uses: [AtomicU64; USES],
@@ -70,7 +70,7 @@ impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Budget {
-            limit,
+            limit: AtomicU64::new(limit),
             total: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             uses: [const { AtomicU64::new(0) }; USES],
@@ -85,13 +85,13 @@ impl Budget {
     /// Takes memory, or answers `false` and takes nothing if too little is left.
     #[must_use]
     pub fn try_take(&self, what: MemoryUse, bytes: u64) -> bool {
-        self.take_below(self.limit - self.limit / 16, what, bytes)
+        self.take_below(self.soft_limit(), what, bytes)
     }
 
     /// As [`Budget::try_take`], from the headroom too: for work that makes room.
     #[must_use]
     pub fn try_take_last(&self, what: MemoryUse, bytes: u64) -> bool {
-        self.take_below(self.limit, what, bytes)
+        self.take_below(self.limit(), what, bytes)
     }
 
     fn take_below(&self, limit: u64, what: MemoryUse, bytes: u64) -> bool {
@@ -120,12 +120,21 @@ impl Budget {
 
     /// What all uses together may take.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Relaxed)
+    }
+
+    fn soft_limit(&self) -> u64 {
+        self.limit() - self.limit() / 16
+    }
+
+    /// Makes the budget at least `limit` bytes: less would be no use.
+    pub fn raise(&self, limit: u64) {
+        self.limit.fetch_max(limit, Relaxed);
     }
 
     /// What is left for work that can wait.
     pub fn left(&self) -> u64 {
-        (self.limit - self.limit / 16).saturating_sub(self.total.load(Relaxed))
+        self.soft_limit().saturating_sub(self.total.load(Relaxed))
     }
 
     /// What one use takes.
@@ -136,7 +145,7 @@ impl Budget {
     /// All counts. Each is right by itself; together they are as of slightly different moments.
     pub fn stats(&self) -> MemoryStats {
         MemoryStats {
-            limit: self.limit,
+            limit: self.limit(),
             total: self.total.load(Relaxed),
             peak: self.peak.load(Relaxed),
             changed: self.used_for(MemoryUse::Changed),

@@ -119,7 +119,7 @@ mod view;
 #[allow(unsafe_code, reason = "the newest state is read by its owner")]
 mod writer;
 
-pub use apply::WriteSource;
+pub use apply::{BatchSource, WriteSource};
 pub use batch::{Batch, NewValue, Write};
 pub use budget::{Budget, MemoryStats, MemoryUse};
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointReport, CommitMark};

@@ -84,6 +84,11 @@ impl Pager {
         self.page_size
     }
 
+    /// What memory is counted against.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Pages that the file has room for.
     pub fn file_pages(&self) -> u64 {
         // Pairs with the Release in `grow`.

@@ -15,6 +15,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// A budget is never less than so many pages.
+const FRAMES_MIN: u64 = 64;
+
 /// How a file is laid out and how much address space it may take.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -212,6 +215,7 @@ fn pager(file: Arc<dyn File>, meta: &Meta, options: &StoreOptions) -> Result<Pag
     // The whole file is within reach, whatever the options say, with room to grow.
     let map_bytes = options.map_bytes.max(file.len()?.saturating_mul(2));
     let budget = options.budget.clone();
+    budget.raise(FRAMES_MIN * page_size as u64);
     let pager = Pager::new(file, page_size, &meta.uuid, map_bytes, options.frame_bytes, budget)?;
     if pager.table.pages() < meta::pages_min(page_size) {
         return Err(Error::BadOption { what: "the map is too small for the smallest file" });

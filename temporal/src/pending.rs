@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound::{Included, Unbounded};
 
+/// What an operation costs beside its key and value, about.
+const OP_BYTES: usize = 160;
+
 /// The operations of an open transaction, in order.
 ///
 /// A transaction reads its own writes by having them resolved against its snapshot, as they would
@@ -21,6 +24,8 @@ pub struct Pending {
     /// The operations on each encoded key, by their numbers.
     by_key: BTreeMap<Vec<u8>, Vec<u32>>,
     key_bytes_max: usize,
+    /// Memory that the operations take, about: what is taken back still counts.
+    bytes: u64,
 }
 
 impl Pending {
@@ -43,6 +48,7 @@ impl Pending {
                 self.by_key.insert(key.bytes().to_vec(), vec![number]);
             }
         }
+        self.bytes += (OP_BYTES + 2 * op.key.len() + op.value().len()) as u64;
         self.ops.push(op);
         Ok(())
     }
@@ -59,6 +65,11 @@ impl Pending {
     /// The operations, as [`resolve`] takes them at commit.
     pub fn ops(&self) -> &[Op] {
         &self.ops
+    }
+
+    /// Memory that the operations take, about.
+    pub fn memory_bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many operations there are.

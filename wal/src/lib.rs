@@ -34,7 +34,8 @@
 //! * `frame`: the bytes of a frame, and how a payload is split into frames.
 //! * `segment`: the bytes and the name of a segment file.
 //! * `store`: the files of the log's directory and how they come, are used again and go.
-//! * `log`: [`Log`]; `log/tail`: appending in memory; `log/writer`: writing, syncing, recycling.
+//! * `log`: [`Log`]; `log/tail`: appending in memory; `log/appending`: commits larger than that;
+//!   `log/writer`: writing, syncing, recycling.
 //! * `recovery`: [`Recovery`]; `recovery/chain`: which files make up the log; `recovery/scan`: its
 //!   frames, and where they end; `recovery/window`: reading by large reads.
 //!
@@ -73,6 +74,6 @@ mod store;
 
 pub use config::LogConfig;
 pub use error::{Error, ReplayError, Result};
-pub use log::{Log, LogStats};
+pub use log::{Appending, Log, LogStats};
 pub use lsn::Lsn;
-pub use recovery::{Commit, Outcome, Recovery, Torn};
+pub use recovery::{Commit, LargeCommit, Outcome, Recovery, Replayed, Torn};

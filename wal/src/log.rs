@@ -16,6 +16,7 @@
 //!                                                                  swaps buffer B for A ...
 //! ```
 
+mod appending;
 mod tail;
 mod writer;
 
@@ -31,7 +32,8 @@ use crate::segment::{SegmentName, is_spare_name};
 use crate::store::{Segment, Store};
 use crate::{Error, LogConfig, Lsn, Result};
 
-use tail::Tail;
+pub use appending::Appending;
+use tail::{At, Piece, Tail};
 use writer::Writer;
 
 /// How many retired files are kept to be used again.
@@ -184,8 +186,12 @@ impl Log {
     /// [`Error::NoSpace`] and others leave the log as it was: the call may be repeated.
     /// [`Error::Poisoned`] once the log has failed.
     pub fn reserve(&self, payload_len: usize) -> Result<()> {
+        self.reserve_room(payload_len, usize::MAX)
+    }
+
+    fn reserve_room(&self, payload_len: usize, piece_len: usize) -> Result<()> {
         self.healthy()?;
-        if self.tail.lock().has_room(payload_len) {
+        if self.tail.lock().has_room(payload_len, piece_len) {
             return Ok(());
         }
         let _alone = self.growing.lock();
@@ -193,7 +199,7 @@ impl Log {
         loop {
             let file_bytes = {
                 let tail = self.tail.lock();
-                if tail.has_room(payload_len) {
+                if tail.has_room(payload_len, piece_len) {
                     return Ok(());
                 }
                 self.store.config.next_bytes(tail.file_bytes_last())
@@ -212,8 +218,13 @@ impl Log {
     /// is appended then.
     pub fn append(&self, seq: u64, payload: &[&[u8]]) -> Result<Lsn> {
         self.healthy()?;
-        let store = &self.store;
-        self.tail.lock().append(store.config.uuid, store.incarnation, self.durable(), seq, payload)
+        self.tail.lock().append(&mut self.first(seq), self.durable(), payload, Piece::Last)
+    }
+
+    /// Where the frames of commit `seq` begin.
+    fn first(&self, seq: u64) -> At {
+        let (uuid, incarnation) = (self.store.config.uuid, self.store.incarnation);
+        At { uuid, incarnation, seq, part: 0 }
     }
 
     /// Hands everything appended so far to the operating system.

@@ -61,6 +61,53 @@ impl std::fmt::Debug for Commit<'_> {
     }
 }
 
+/// A commit as a bounded replay hands it out.
+#[derive(Debug)]
+pub enum Replayed<'a, 'c> {
+    /// In one piece.
+    Whole(Commit<'a>),
+    /// In many.
+    Large(LargeCommit<'c>),
+}
+
+/// A commit that is larger than the memory of the replay. It is known to be complete.
+pub struct LargeCommit<'c> {
+    /// Its number.
+    pub seq: u64,
+    /// The position of its first frame.
+    pub start: Lsn,
+    /// The position just past it.
+    pub end: Lsn,
+    scan: Scan<'c>,
+    piece: Vec<u8>,
+}
+
+impl LargeCommit<'_> {
+    /// The next piece of what was appended; `None` after the last.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn next_piece(&mut self) -> Result<Option<&[u8]>> {
+        let at = self.scan.at();
+        if at >= self.end {
+            return Ok(None);
+        }
+        let Next::Frame(_, payload) = self.scan.next()? else {
+            // It was there a moment ago.
+            return Err(self.scan.corrupt_at(at));
+        };
+        self.piece.clear();
+        self.piece.extend_from_slice(payload);
+        Ok(Some(&self.piece))
+    }
+}
+
+impl std::fmt::Debug for LargeCommit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LargeCommit").field("seq", &self.seq).field("end", &self.end).finish()
+    }
+}
+
 /// What a replay found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -140,6 +187,22 @@ impl Recovery {
         &mut self,
         mut apply: impl FnMut(Commit<'_>) -> Result<(), E>,
     ) -> Result<Outcome, ReplayError<E>> {
+        self.replay_bounded(usize::MAX, |replayed| match replayed {
+            Replayed::Whole(commit) => apply(commit),
+            Replayed::Large(_) => unreachable!("no commit is larger than memory can be"),
+        })
+    }
+
+    /// As [`replay`](Recovery::replay), with memory bounded by `whole_max`: commits with a larger
+    /// payload are read twice, the second time piece by piece.
+    ///
+    /// # Errors
+    /// As [`replay`](Recovery::replay).
+    pub fn replay_bounded<E>(
+        &mut self,
+        whole_max: usize,
+        mut apply: impl FnMut(Replayed<'_, '_>) -> Result<(), E>,
+    ) -> Result<Outcome, ReplayError<E>> {
         let mut scan = Scan::new(&self.chain, self.config.uuid, self.from);
         let mut open = OpenCommit::none(self.from);
         // Commits that are not proven durable yet: where they begin and end.
@@ -165,14 +228,26 @@ impl Recovery {
                 break;
             }
             outcome.proven = outcome.proven.max(header.durable);
+            if header.part == 0 {
+                // What came before and was not closed was given up.
+                open.close();
+            }
             if !open.continues_with(&header) {
                 return Err(scan.corrupt_at(header.lsn).into());
             }
             let end = header.lsn.advance(header.frame_bytes());
             let start = if open.is_none() { header.lsn } else { open.start };
-            if let Some(payload) = open.add(&header, payload) {
-                apply(Commit { seq: header.seq, payload, start, end })
-                    .map_err(ReplayError::Apply)?;
+            if let Some(payload) = open.add(&header, payload, whole_max) {
+                let seq = header.seq;
+                match payload {
+                    Some(payload) => apply(Replayed::Whole(Commit { seq, payload, start, end })),
+                    None => {
+                        let scan = Scan::new(&self.chain, self.config.uuid, start);
+                        let piece = Vec::new();
+                        apply(Replayed::Large(LargeCommit { seq, start, end, scan, piece }))
+                    }
+                }
+                .map_err(ReplayError::Apply)?;
                 unproven.push_back((start, end));
                 outcome.end = end;
                 outcome.last_seq = Some(header.seq);
@@ -272,11 +347,13 @@ struct OpenCommit {
     start: Lsn,
     end: Lsn,
     payload: Vec<u8>,
+    /// The payload is more than is kept: it is read again.
+    large: bool,
 }
 
 impl OpenCommit {
     fn none(at: Lsn) -> OpenCommit {
-        OpenCommit { seq: 0, parts: 0, start: at, end: at, payload: Vec::new() }
+        OpenCommit { seq: 0, parts: 0, start: at, end: at, payload: Vec::new(), large: false }
     }
 
     fn is_none(&self) -> bool {
@@ -288,24 +365,37 @@ impl OpenCommit {
         header.part == self.parts && (self.is_none() || header.seq == self.seq)
     }
 
-    /// Adds a frame; returns the payload if it was the last one.
-    fn add<'a>(&'a mut self, header: &FrameHeader, payload: &'a [u8]) -> Option<&'a [u8]> {
+    /// Adds a frame. If it was the last one, answers the payload, or `None` where it is larger than
+    /// `whole_max`.
+    fn add<'a>(
+        &'a mut self,
+        header: &FrameHeader,
+        payload: &'a [u8],
+        whole_max: usize,
+    ) -> Option<Option<&'a [u8]>> {
         self.seq = header.seq;
         self.end = header.lsn.advance(header.frame_bytes());
         if self.is_none() {
             self.start = header.lsn;
             if header.kind == Kind::Commit {
                 // The common case: in one piece already.
-                return Some(payload);
+                return Some(Some(payload));
             }
         }
         self.parts += 1;
-        self.payload.extend_from_slice(payload);
-        (header.kind == Kind::Commit).then_some(self.payload.as_slice())
+        if self.large || self.payload.len() + payload.len() > whole_max {
+            self.large = true;
+            self.payload = Vec::new();
+        } else {
+            self.payload.extend_from_slice(payload);
+        }
+        let whole = (!self.large).then_some(self.payload.as_slice());
+        (header.kind == Kind::Commit).then_some(whole)
     }
 
     fn close(&mut self) {
         self.parts = 0;
+        self.large = false;
         self.payload.clear();
     }
 }

@@ -20,9 +20,46 @@ pub(super) struct Reads {
     ranges: Vec<KeyRange>,
     /// It rests on there being no other commit.
     everything: bool,
+    /// Memory that these take, about.
+    bytes: u64,
 }
 
+/// What remembering a read costs beside its bytes, about.
+const READ_BYTES: u64 = 48;
+/// Of the budget of memory, what one transaction remembers of its reads takes this part at most.
+const READS_PART: u64 = 8;
+
 impl Reads {
+    /// Memory that these take, about.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn key(&mut self, key: Vec<u8>, core: &Core) {
+        let bytes = READ_BYTES + key.len() as u64;
+        if !self.everything && self.keys.insert(key) {
+            self.add(bytes, core);
+        }
+    }
+
+    fn range(&mut self, range: &KeyRange, core: &Core) {
+        if !self.everything {
+            self.ranges.push(range.clone());
+            let (from, to) = range.head_keys();
+            let bytes = from.len() + to.map_or(0, <[u8]>::len);
+            self.add(2 * READ_BYTES + bytes as u64, core);
+        }
+    }
+
+    /// Where single reads take too much memory it rests on everything: it may conflict with more
+    /// than it must, never with less.
+    fn add(&mut self, bytes: u64, core: &Core) {
+        self.bytes += bytes;
+        if self.bytes > core.engine.pager().budget().limit() / READS_PART {
+            *self = Reads { everything: true, ..Reads::default() };
+        }
+    }
+
     /// Tells the engine, to be validated at the commit.
     pub(super) fn tell(self, tx: &mut llmdb_mvcc::WriteTx<'_>, heads: TreeId) {
         if self.everything {
@@ -65,14 +102,14 @@ impl<'db> WriteTx<'db> {
     fn note_key(&self, partition: PartitionId, user_key: &[u8]) -> Result<()> {
         let key = head_key(partition, user_key)?;
         if self.isolation == Isolation::Serializable {
-            self.reads.borrow_mut().keys.insert(key);
+            self.reads.borrow_mut().key(key, self.core);
         }
         Ok(())
     }
 
     fn note_range(&self, range: &KeyRange) {
         if self.isolation == Isolation::Serializable {
-            self.reads.borrow_mut().ranges.push(range.clone());
+            self.reads.borrow_mut().range(range, self.core);
         }
     }
 

@@ -71,7 +71,7 @@ fn a_crash_at_any_moment_keeps_what_was_acknowledged() {
         let mut disk = MemVfs::new();
         let mut random = seed;
         // Each survivor is written to and crashes again.
-        let db = options(&disk).cache_bytes(1 << 20).open(PATH).unwrap();
+        let db = options(&disk).memory_bytes(1 << 20).open(PATH).unwrap();
         let (progress, stop) = (Progress::default(), AtomicBool::new(false));
         let mut crashes = Vec::new();
         thread::scope(|scope| {
@@ -93,7 +93,7 @@ fn a_crash_at_any_moment_keeps_what_was_acknowledged() {
             stop.store(true, Ordering::SeqCst);
         });
         for (crashed, acknowledged, begun) in crashes {
-            let db = options(&crashed).cache_bytes(1 << 20).open(PATH).unwrap();
+            let db = options(&crashed).memory_bytes(1 << 20).open(PATH).unwrap();
             check(&db, &acknowledged, &begun);
             db.checkpoint().unwrap();
             // The survivor fails in its turn, with nothing lost in between.

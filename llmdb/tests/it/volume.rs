@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 
 fn options() -> Options {
-    Options::new().clock(Clock::Logical).cache_bytes(2 << 20).durability(Durability::Async)
+    Options::new().clock(Clock::Logical).memory_bytes(2 << 20).durability(Durability::Async)
 }
 
 /// Splitmix64 (Steele, Lea, Flood 2014).

@@ -60,7 +60,7 @@ fn increments_from_many_threads_are_all_counted() {
 #[test]
 fn snapshots_never_see_half_a_commit() {
     let vfs = MemVfs::new();
-    let options = EngineOptions { auto_checkpoint: true, cache_bytes: 64 << 10, ..options(&vfs) };
+    let options = EngineOptions { auto_checkpoint: true, memory_bytes: 2 << 20, ..options(&vfs) };
     let engine = Engine::open(path(), options).unwrap();
     let tree = engine.create_tree("t").unwrap();
     let done = AtomicBool::new(false);

@@ -79,7 +79,7 @@ fn what_was_left_to_the_keeper_is_done() {
 fn commits_wait_when_the_cache_is_full() {
     let vfs = MemVfs::new();
     let base = options(&vfs);
-    let options = EngineOptions { auto_checkpoint: true, cache_bytes: 64 * 4096, ..base };
+    let options = EngineOptions { auto_checkpoint: true, memory_bytes: 64 * 4096, ..base };
     let engine = Engine::open(path(), options).unwrap();
     let tree = engine.create_tree("t").unwrap();
     for i in 0..2000u32 {

@@ -11,6 +11,7 @@ mod gate;
 mod harness;
 mod isolation;
 mod long;
+mod memory;
 mod refusals;
 mod regressions;
 mod savepoints;

@@ -168,7 +168,7 @@ fn a_long_snapshot_does_not_hold_the_frames_of_later_pages() {
 fn pages_that_only_snapshots_reach_do_not_force_checkpoints() {
     let vfs = MemVfs::new();
     let base = options(&vfs);
-    let options = EngineOptions { auto_checkpoint: true, cache_bytes: 64 * 4096, ..base };
+    let options = EngineOptions { auto_checkpoint: true, memory_bytes: 64 * 4096, ..base };
     let engine = Engine::open(path(), options).unwrap();
     let tree = engine.create_tree("t").unwrap();
     let mut held = Vec::new();
@@ -369,7 +369,7 @@ fn a_deadline_is_kept_while_the_keeper_makes_a_checkpoint() {
     let options = EngineOptions {
         vfs: Arc::new(vfs.clone()),
         auto_checkpoint: true,
-        cache_bytes: 128 * 4096,
+        memory_bytes: 128 * 4096,
         store,
         ..base
     };

@@ -22,6 +22,22 @@ pub(super) struct Tail {
     bytes_appended: u64,
 }
 
+/// The commit that frames belong to, and the number of the next.
+#[derive(Debug)]
+pub(super) struct At {
+    pub(super) uuid: [u8; 16],
+    pub(super) incarnation: u32,
+    pub(super) seq: u64,
+    pub(super) part: u32,
+}
+
+/// Whether more of a commit follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    More,
+    Last,
+}
+
 /// Frames that are not written yet, and where the log changes files.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -55,10 +71,13 @@ impl Tail {
         }
     }
 
-    /// Whether a payload of `left` bytes fits into the segment and the spares.
-    pub(super) fn has_room(&self, mut left: usize) -> bool {
+    /// Whether a payload of `payload_len` bytes fits into the segment and the spares, if it comes
+    /// in pieces of `piece_len`.
+    pub(super) fn has_room(&self, payload_len: usize, piece_len: usize) -> bool {
         let mut room = self.room;
         let mut spares = self.spares.iter();
+        let mut rest = payload_len;
+        let mut left = rest.min(piece_len);
         loop {
             match step(room, left) {
                 Step::NextSegment => match spares.next() {
@@ -66,38 +85,44 @@ impl Tail {
                     None => return false,
                 },
                 Step::Frame { payload_len } => {
-                    left -= payload_len;
+                    (left, rest) = (left - payload_len, rest - payload_len);
                     room -= frame_bytes(payload_len);
-                    if left == 0 {
+                    if rest == 0 {
                         return true;
+                    }
+                    if left == 0 {
+                        left = rest.min(piece_len);
                     }
                 }
             }
         }
     }
 
+    /// Appends a piece of a commit: its frames are numbered from `at.part` on, which moves on.
     pub(super) fn append(
         &mut self,
-        uuid: [u8; 16],
-        incarnation: u32,
+        at: &mut At,
         durable: Lsn,
-        seq: u64,
         payload: &[&[u8]],
+        piece: Piece,
     ) -> Result<Lsn> {
         let mut left: usize = payload.iter().map(|slice| slice.len()).sum();
-        if !self.has_room(left) {
+        if !self.has_room(left, left) {
             return Err(Error::Unreserved { wanted: left });
         }
         let begin = self.end();
         let mut source = Source { slices: payload, first: 0, offset: 0 };
-        for part in 0.. {
+        let At { uuid, incarnation, seq, .. } = *at;
+        loop {
+            let part = at.part;
+            at.part += 1;
             let payload_len = self.next_frame(left);
             left -= payload_len;
             let mut header = FrameHeader {
                 payload_len: payload_len as u32,
                 uuid,
                 incarnation,
-                kind: if left == 0 { Kind::Commit } else { Kind::Part },
+                kind: if left == 0 && piece == Piece::Last { Kind::Commit } else { Kind::Part },
                 origin: Origin::Appended,
                 lsn: self.end(),
                 seq,
@@ -119,7 +144,7 @@ impl Tail {
             }
         }
         debug_assert!(self.end().is_aligned());
-        self.commits += 1;
+        self.commits += u64::from(piece == Piece::Last);
         self.bytes_appended += self.end().since(begin);
         Ok(self.end())
     }

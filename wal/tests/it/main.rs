@@ -8,6 +8,7 @@ mod damage;
 mod failures;
 mod incarnations;
 mod lifecycle;
+mod pieces;
 mod recycling;
 mod watched;
 
