@@ -102,7 +102,10 @@ fn run_git(args: &args::ImportGit, stop: &Stop) -> Result<ExitCode> {
 }
 
 fn run_ndjson(args: &args::ImportNdjson, input: Box<dyn Read>, stop: &Stop) -> Result<ExitCode> {
-    let db = open(&args.open)?;
+    let db = match args.bulk {
+        true => args.open.with(args.open.options().durability(Durability::Checkpoint))?,
+        false => open(&args.open)?,
+    };
     let bar = progress::count("lines");
     let (batch, resume) = (args.batch, args.resume.as_deref());
     let lines = ndjson::import(&db, &args.file, input, batch, resume, stop, &mut |lines| {

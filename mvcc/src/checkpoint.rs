@@ -74,13 +74,24 @@ impl Shared {
         sequencer.check_sound()?;
         let sealed = sequencer.writer.finish_checkpoint(checkpoint);
         sequencer.push_sealed(sealed);
+        let unlogged = sequencer.unlogged.filter(|seq| *seq <= mark.seq);
+        if unlogged.is_some() {
+            // No log leads from the older meta page to this one: both are to say the same.
+            let incarnation = sequencer.incarnation;
+            if let Err(error) = sequencer.writer.rewrite_meta(mark.lsn, incarnation, false) {
+                let error = sequencer.poison(error);
+                self.visible.give_up();
+                return Err(error);
+            }
+            sequencer.unlogged = None;
+        }
         sequencer.publish_ready(self);
         self.load.set_dirty_bytes(sequencer.dirty_bytes());
         self.load.set_log_start(Lsn::new(mark.lsn));
         drop(sequencer);
         // The meta page before the new one is still retained: its log stays (I3 of the storage
         // crate).
-        last.keep_from = last.lsn;
+        last.keep_from = if unlogged.is_some() { Lsn::new(mark.lsn) } else { last.lsn };
         last.lsn = Lsn::new(mark.lsn);
         last.seq = Some(mark.seq);
         if let Some(log) = log {

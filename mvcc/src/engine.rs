@@ -1,6 +1,7 @@
 //! An open database: opening, recovery, closing.
 
 use crate::active::Active;
+use crate::bulk::Bulk;
 use crate::checkpoint::{Checkpointing, Load};
 use crate::keeper::Keeper;
 use crate::publish::{Published, State};
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) visible: Visible,
     pub(crate) checkpointing: Mutex<Checkpointing>,
     pub(crate) load: Load,
+    pub(crate) bulk: Bulk,
     pub(crate) keeper: Keeper,
     lock: Mutex<Option<Held>>,
 }
@@ -169,6 +171,7 @@ impl Engine {
             visible: Visible::default(),
             checkpointing: Mutex::new(last),
             load: Load::default(),
+            bulk: Bulk::default(),
             keeper: Keeper::default(),
             lock: Mutex::new(Some(lock)),
         });
@@ -255,6 +258,8 @@ impl Engine {
     /// # Errors
     /// A failed sync stops writing for good.
     pub fn sync(&self) -> Result<()> {
+        let _hold = self.shared.bulk.hold();
+        self.shared.settle_unlogged()?;
         let log = self.shared.sequencer.lock().log.clone();
         if let Some(log) = log
             && let Err(error) = log.sync(log.end())

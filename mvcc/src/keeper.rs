@@ -3,6 +3,7 @@
 //! checkpoints when they are due. They start with the first commit that needs them; no `Sync`
 //! commit waits for them.
 
+use crate::bulk::Logging;
 use crate::engine::Shared;
 use crate::{Durability, Result};
 use llmdb_wal::Log;
@@ -37,18 +38,14 @@ struct Todo {
 
 impl Keeper {
     /// Leaves to the keeper what a commit asks to be done later.
-    pub(crate) fn after_commit(
-        &self,
-        shared: &Shared,
-        durability: Durability,
-        log: &Log,
-    ) -> Result<()> {
+    pub(crate) fn after_commit(&self, shared: &Shared, logging: Logging, log: &Log) -> Result<()> {
         let buffered_max = (shared.budget().limit() / 16).min(BUFFERED_BYTES_MAX) as usize;
-        if durability != Durability::Sync && log.buffered_bytes() > buffered_max {
+        let later = !matches!(logging, Logging::Skip | Logging::Do(Durability::Sync));
+        if later && log.buffered_bytes() > buffered_max {
             log.write_out()?;
         }
         let checkpoint = shared.checkpoint_is_due();
-        if durability == Durability::Sync && !checkpoint {
+        if !later && !checkpoint {
             return Ok(());
         }
         let mut todo = self.todo.lock();
@@ -57,12 +54,12 @@ impl Keeper {
             self.checkpoint_wake.notify_one();
         }
         let mut earlier = false;
-        if let Durability::Periodic(interval) = durability {
+        if let Logging::Do(Durability::Periodic(interval)) = logging {
             let by = Instant::now() + interval;
             earlier = todo.sync_by.is_none_or(|now| by < now);
             todo.sync_by = Some(todo.sync_by.map_or(by, |now| now.min(by)));
         }
-        let writes = durability != Durability::Sync && !todo.write_out;
+        let writes = later && !todo.write_out;
         todo.write_out |= writes;
         if writes || earlier {
             self.log_wake.notify_one();

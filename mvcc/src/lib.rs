@@ -61,6 +61,7 @@
 
 mod active;
 mod backoff;
+mod bulk;
 mod checkpoint;
 mod conflict;
 mod engine;

@@ -15,6 +15,10 @@ pub enum Durability {
     Periodic(Duration),
     /// At once; handed to the operating system within 10 ms, durable when that decides.
     Async,
+    /// At once, and in no log: it survives a power failure after the next checkpoint. For bulk
+    /// loads. Before a commit of another kind is logged, a checkpoint makes all these durable, so
+    /// that what survives is always a prefix of all commits.
+    Checkpoint,
 }
 
 /// What a transaction may see of others.

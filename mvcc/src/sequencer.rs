@@ -12,6 +12,7 @@
 //! that holds a `Sync` commit is published when the log is durable up to it, and every group
 //! after the ones before it.
 
+use crate::bulk::Logging;
 use crate::conflict::Recent;
 use crate::engine::Shared;
 use crate::long::Ahead;
@@ -50,6 +51,8 @@ pub(crate) struct Sequencer {
     open: Option<Needs>,
     sealed: VecDeque<Group>,
     recent: Recent,
+    /// The newest commit that no log and no durable meta page holds.
+    pub(crate) unlogged: Option<u64>,
     /// The log's buffer, as of the last look at it.
     log_charge: Option<Charge>,
     pub(crate) closed: bool,
@@ -93,6 +96,7 @@ impl Sequencer {
             open: None,
             sealed: VecDeque::new(),
             recent: Recent::starting_at(mark.seq),
+            unlogged: None,
             log_charge: None,
             closed: false,
             at_rest: None,
@@ -207,6 +211,14 @@ impl Sequencer {
         let lsn = self.enter(&log, record, None)?;
         self.applied(Some(lsn));
         Ok(tree)
+    }
+
+    /// As [`Sequencer::enter`], without a record: the next checkpoint makes it durable.
+    fn enter_unlogged(&mut self, batch: &Batch) -> Result<Lsn> {
+        self.writer.apply(batch)?;
+        self.seq += 1;
+        self.unlogged = Some(self.seq);
+        Ok(self.lsn)
     }
 
     /// As [`Sequencer::enter`], for writes that are applied and logged piece by piece, in bounded
@@ -362,14 +374,19 @@ impl Shared {
     ) -> Result<Committed, I::Error> {
         self.hold_back_writers()?;
         batch.sort();
-        if batch.bytes().len() > LOG_AHEAD_BYTES {
+        if batch.bytes().len() > LOG_AHEAD_BYTES && durability != Durability::Checkpoint {
             self.make_log_room(batch.bytes().len())?;
         }
         let own = batch.len();
+        // While a commit waits to be logged, so is every other: they all wait for one checkpoint.
+        let unlogged = durability == Durability::Checkpoint && !self.bulk.is_held();
+        let _hold = (!unlogged).then(|| self.bulk.hold());
         for _ in 0..memory::ATTEMPTS {
-            if let Some(committed) =
-                self.commit_in_turn(tx, &mut batch, ahead, intent, durability)?
-            {
+            if !unlogged {
+                self.settle_unlogged()?;
+            }
+            let logging = if unlogged { Logging::Skip } else { Logging::Do(durability) };
+            if let Some(committed) = self.commit_in_turn(tx, &mut batch, ahead, intent, logging)? {
                 return Ok(committed);
             }
             self.relieve()?;
@@ -390,10 +407,13 @@ impl Shared {
         batch: &mut Batch,
         ahead: &mut [Ahead<'_>],
         intent: &mut I,
-        durability: Durability,
+        logging: Logging,
     ) -> Result<Option<Committed>, I::Error> {
         let mut sequencer = self.sequencer.lock();
         sequencer.check_writable()?;
+        if logging != Logging::Skip && sequencer.unlogged.is_some() {
+            return Ok(None);
+        }
         let since = tx.since();
         // What came between is a conflict only for a transaction that turns out to write.
         let conflict = match tx.isolation {
@@ -428,6 +448,7 @@ impl Shared {
         let large = batch.bytes().len() as u64 > self.budget().limit() / LARGE_PART
             && !Batch::has_references(batch.bytes());
         let entered = match large {
+            _ if logging == Logging::Skip => sequencer.enter_unlogged(batch),
             true => {
                 let payload_len = batch.iter().map(|write| write.encoded_len()).sum();
                 sequencer.enter_large(&log, mark, payload_len, &mut &*batch)
@@ -447,19 +468,32 @@ impl Shared {
         // The same memory is remembered as that of a recent commit, not as the transaction's.
         tx.give_back();
         sequencer.recent.push(seq, Arc::new(std::mem::take(batch)));
-        sequencer.applied((durability == Durability::Sync).then_some(lsn));
+        let needs_sync = logging == Logging::Do(Durability::Sync);
+        sequencer.applied(needs_sync.then_some(lsn));
         if sequencer.nothing_waits() {
             sequencer.publish_ready(self);
         }
         self.load.set_dirty_bytes(sequencer.dirty_bytes());
         self.load.set_log_end(lsn);
         drop(sequencer);
-        self.keeper.after_commit(self, durability, &log)?;
+        self.keeper.after_commit(self, logging, &log)?;
         self.wait_until_visible(seq)?;
+        if logging == Logging::Skip {
+            return Ok(Some(Committed { seq, mark, wrote: true }));
+        }
         // Room for what may come next is made here, where nobody waits for it. Should that fail,
         // the next commit will say so.
         let _ = log.reserve(LOG_AHEAD_BYTES.max(2 * payload_len).min(LOG_AHEAD_BYTES_MAX));
         Ok(Some(Committed { seq, mark, wrote: true }))
+    }
+
+    /// Makes commits that are in no log durable by a checkpoint, if there are any: what is logged
+    /// from here on never comes after something that a crash may lose.
+    pub(crate) fn settle_unlogged(&self) -> Result<()> {
+        while self.sequencer.lock().unlogged.is_some() {
+            self.checkpoint()?;
+        }
+        Ok(())
     }
 
     /// Makes room for a large commit before the lock is taken: zeroing and syncing a new segment
@@ -475,7 +509,14 @@ impl Shared {
 
     /// Makes trees, durably, with one sync for all; those that exist already are answered.
     pub(crate) fn create_trees(&self, names: &[&str]) -> Result<Vec<TreeId>> {
-        let mut sequencer = self.sequencer.lock();
+        let _hold = self.bulk.hold();
+        let mut sequencer = loop {
+            self.settle_unlogged()?;
+            let sequencer = self.sequencer.lock();
+            if sequencer.unlogged.is_none() {
+                break sequencer;
+            }
+        };
         let mut trees = Vec::with_capacity(names.len());
         for name in names {
             trees.push(match sequencer.writer.tree(name) {

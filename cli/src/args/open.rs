@@ -40,6 +40,8 @@ pub enum DurabilityArg {
     Periodic,
     /// At once; it is handed to the operating system within 10 ms
     Async,
+    /// At once; it survives a power failure after the next checkpoint. For bulk loads
+    Checkpoint,
 }
 
 impl Open {
@@ -88,6 +90,7 @@ impl DurabilityArg {
             Self::Sync => Durability::Sync,
             Self::Periodic => Durability::Periodic(PERIODIC),
             Self::Async => Durability::Async,
+            Self::Checkpoint => Durability::Checkpoint,
         }
     }
 }

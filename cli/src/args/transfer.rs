@@ -56,6 +56,9 @@ pub struct ImportNdjson {
     /// Record with each batch how far it came, under this name; run again, go on behind that
     #[arg(long, value_name = "NAME")]
     pub resume: Option<String>,
+    /// Keep no log: faster, and nothing of it survives a power failure before the end
+    #[arg(long)]
+    pub bulk: bool,
 }
 
 /// `llmdb export`

@@ -168,12 +168,53 @@ fn step(watch: &Watch, engine: &Engine, random: &mut Random, step: u32) {
         }
     }
     watch.progress.lock().unwrap().states.push(state);
-    let durability = if random.below(4) == 0 { Durability::Async } else { Durability::Sync };
+    let durability = match random.below(6) {
+        0 => Durability::Async,
+        1 | 2 => Durability::Checkpoint,
+        _ => Durability::Sync,
+    };
     tx.commit(durability).unwrap();
     if durability == Durability::Sync {
         let mut progress = watch.progress.lock().unwrap();
         progress.acknowledged = progress.states.len() - 1;
     }
+}
+
+/// A commit that takes more memory than there is: its pages are spilled, its log is in pieces.
+fn large_step(watch: &Watch, engine: &Engine, random: &mut Random) {
+    let tree = engine.tree("t").unwrap();
+    let mut state = watch.progress.lock().unwrap().states.last().unwrap().clone();
+    let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+    let byte = random.below(256) as u8;
+    for i in 0..450u32 {
+        let key = i.wrapping_mul(0x9e37_79b1).to_be_bytes();
+        tx.put(tree, &key, &[byte; 330]).unwrap();
+        state.insert(key.to_vec(), vec![byte; 330]);
+    }
+    watch.progress.lock().unwrap().states.push(state);
+    tx.commit(Durability::Sync).unwrap();
+    let mut progress = watch.progress.lock().unwrap();
+    progress.acknowledged = progress.states.len() - 1;
+}
+
+/// The same where commits are larger than what memory there is.
+#[test]
+fn a_crash_before_any_call_of_a_large_commit_leaves_all_of_it_or_nothing() {
+    let (watch, vfs) = start(MemVfs::new(), 50);
+    let mut random = Random(50);
+    let little = EngineOptions { vfs: vfs.clone(), memory_bytes: 1, ..options(&vfs.0.disk) };
+    let engine = Engine::open(path(), little).unwrap();
+    engine.create_tree("t").unwrap();
+    watch.watching.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        large_step(&watch, &engine, &mut random);
+        engine.checkpoint().unwrap();
+    }
+    let stats = engine.stats();
+    assert!(stats.space.spilled_pages > 100, "{stats:?}");
+    assert!(stats.memory.peak <= stats.memory.limit, "{stats:?}");
+    engine.close().unwrap();
+    assert!(*watch.judged.lock().unwrap() > 100);
 }
 
 fn start(disk: MemVfs, seed: u64) -> (Arc<Watch>, Arc<Watched>) {
