@@ -12,10 +12,11 @@ mod retention;
 mod shell;
 mod tour;
 mod transfer;
+mod upkeep;
 mod watch;
 mod write;
 
-pub use admin::Admin;
+pub use admin::{Admin, Stats};
 pub use bench::Bench;
 pub use completions::Completions;
 pub use exec::Exec;
@@ -27,6 +28,7 @@ pub use retention::{Checkpoint, Retention};
 pub use shell::Shell;
 pub use tour::Tour;
 pub use transfer::{Export, Import, ImportGit, ImportNdjson};
+pub use upkeep::{Backup, Compact, Restore, Upkeep};
 pub use watch::Watch;
 pub use write::{Delete, End, Put};
 
@@ -89,13 +91,16 @@ pub enum Command {
     /// Check every page and every invariant
     Verify(Admin),
     /// Sizes and counts
-    Stats(Admin),
+    Stats(Stats),
     /// Names that pin what was known at a time: `--tx @NAME` asks at them
     #[command(subcommand)]
     Checkpoint(Checkpoint),
     /// How much of its past a partition keeps
     #[command(subcommand, after_help = retention::EXAMPLES)]
     Retention(Retention),
+    /// Copies of databases, and back
+    #[command(flatten)]
+    Upkeep(Upkeep),
     /// Bring facts in
     #[command(subcommand)]
     Import(Import),

@@ -11,6 +11,7 @@ use crate::exec::request::{
 use crate::exec::retention::policy;
 use crate::exec::session::Session;
 use crate::exec::tx::Tx;
+use crate::exec::upkeep::UpkeepOp;
 use crate::exec::{self, fields::BadRequest};
 use crate::progress;
 use crate::render::{Rendered, render};
@@ -39,6 +40,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Watch(watch) => crate::watch::run(watch),
         Command::Bench(bench) => crate::bench::run(bench),
         Command::Completions(completions) => run_completions(completions),
+        Command::Upkeep(upkeep) => crate::upkeep::run(upkeep),
         question => run_question(question),
     };
     done.unwrap_or_else(|error| {
@@ -79,6 +81,9 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         Command::Checkpoint(command) => return checkpoint_question(command).map(Some),
         Command::Retention(command) => return retention_question(command).map(Some),
         Command::Verify(args) => (&args.open, args.output, Op::Verify),
+        Command::Stats(args) if args.deep => {
+            (&args.open, args.output, Op::Upkeep(UpkeepOp::TreeStats))
+        }
         Command::Stats(args) => (&args.open, args.output, Op::Stats),
         Command::Shell(_)
         | Command::Exec(_)
@@ -87,7 +92,8 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         | Command::Tour(_)
         | Command::Watch(_)
         | Command::Bench(_)
-        | Command::Completions(_) => return Ok(None),
+        | Command::Completions(_)
+        | Command::Upkeep(_) => return Ok(None),
     };
     Ok(Some(Question { open, output, op }))
 }

@@ -17,6 +17,7 @@ pub mod request;
 pub mod retention;
 pub mod session;
 pub mod tx;
+pub mod upkeep;
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;

@@ -7,7 +7,8 @@
 //! - `commands`: the same requests from the command line; `ttl`: lengths of time; `render`, `show`,
 //!   `table`: answers for people and programs;
 //! - `shell`: the same requests as lines that people type; `draw`: timelines in characters;
-//! - `import`, `export`: facts in and out; `files`: values from and into files;
+//! - `import`, `export`: facts in and out; `files`: values from and into files; `upkeep`: copies of
+//!   databases, and back;
 //! - `watch`: changes as they are committed; `tour`: the product shown on real history; `bench`:
 //!   quick figures, in a `scratch` directory;
 //! - `stop`, `input`: signals, and input that they end; `progress`: how far it is.
@@ -40,6 +41,7 @@ mod stop;
 mod table;
 mod tour;
 mod ttl;
+mod upkeep;
 mod watch;
 mod width;
 mod write;

@@ -59,6 +59,7 @@ pub fn show(answer: Answer, screen: Screen) -> String {
             format!("{removed} entries given up; {partitions} partitions know less than before\n")
         }
         Answer::Stats(stats) => show_stats(&stats, screen),
+        Answer::Report(report) => show_report(&report, screen),
         Answer::Verified(report) => show_verified(&report),
     }
 }
@@ -149,8 +150,21 @@ fn show_diff(rows: Vec<DiffRow>, screen: Screen) -> String {
 }
 
 fn show_stats(stats: &Stats, screen: Screen) -> String {
+    show_report(&serde_json::to_value(stats).unwrap_or_default(), screen)
+}
+
+fn show_report(report: &Json, screen: Screen) -> String {
     let mut rows = Vec::new();
-    flatten(&mut rows, "", &serde_json::to_value(stats).unwrap_or_default());
+    let mut report = report.clone();
+    // A list of things with names: each under its own.
+    if let Some(Json::Array(trees)) = report.get_mut("trees").map(Json::take) {
+        let named = trees.into_iter().filter_map(|mut tree| {
+            let name = tree.as_object_mut()?.remove("name")?.as_str()?.to_owned();
+            Some((name, tree))
+        });
+        report["trees"] = Json::Object(named.collect());
+    }
+    flatten(&mut rows, "", &report);
     screen.table(LINES_SHORT, ["what", "how much"], rows)
 }
 

@@ -1,6 +1,6 @@
 //! Checkpoints, verification, figures, closing.
 
-use crate::{Db, Error, Result, TxTime};
+use crate::{Db, Error, Progress, Result, TxTime};
 use llmdb_temporal::verify;
 use serde::Serialize;
 use std::sync::Arc;
@@ -74,14 +74,22 @@ impl Db {
     }
 
     /// Reads and judges every page of the newest state, and every entry against the others. Reads
-    /// all of the database; commits wait for the first half.
+    /// all of the database, while reading, commits and checkpoints go on.
     ///
     /// # Errors
     /// A page that cannot be read while entries are compared. What is wrong otherwise is in the
     /// report.
     pub fn verify(&self) -> Result<VerifyReport> {
+        self.verify_with(&mut |_| ())
+    }
+
+    /// As [`Db::verify`], told of each step of its first half, in pages.
+    ///
+    /// # Errors
+    /// Those of [`Db::verify`].
+    pub fn verify_with(&self, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport> {
         let core = self.core();
-        let found = core.engine.verify()?;
+        let found = core.engine.verify_with(progress)?;
         let mut report = VerifyReport {
             pages: found.pages,
             trees: found.trees,

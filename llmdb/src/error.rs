@@ -215,6 +215,46 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// Something is where a file is to be made: nothing is overwritten.
+    #[error("{} exists already; nothing is overwritten", path.display())]
+    AlreadyExists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file is no backup, or a damaged one.
+    #[error("{}: {what}", path.display())]
+    NotABackup {
+        /// The file.
+        path: PathBuf,
+        /// Why it is refused.
+        what: &'static str,
+    },
+    /// A backup that does not fit what it is used with: of another database or lineage, out of order,
+    /// or with one missing before it.
+    #[error("{}: {what}", path.display())]
+    WrongBase {
+        /// The backup.
+        path: PathBuf,
+        /// Why it does not fit.
+        what: &'static str,
+    },
+    /// The backup holds more than is to be restored: an older one is needed.
+    #[error("the backup reaches to {newest}, beyond {until}; restore from an older one")]
+    BackupTooNew {
+        /// Its newest transaction.
+        newest: TxTime,
+        /// What was asked for.
+        until: TxTime,
+    },
+    /// The archive does not hold every commit that it takes to go on from the backup: it was not
+    /// kept for a while, a file of it is missing, or commits went past the log.
+    #[error("the archive lacks the commits after the {after}th and before the {next}th")]
+    ArchiveGap {
+        /// The last commit before the gap, by its place in the order of commits.
+        after: u64,
+        /// The first commit after it.
+        next: u64,
+    },
     /// The file is something else: another kind of file, a directory, or so damaged that no meta
     /// page can be read.
     #[error("{}: {what}", path.display())]

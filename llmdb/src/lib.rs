@@ -61,8 +61,10 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod backup;
 mod checkpoint;
 mod clock;
+mod compact;
 mod core;
 mod db;
 mod decode;
@@ -88,7 +90,9 @@ mod watch;
 mod write;
 
 pub use admin::{Stats, VerifyReport};
+pub use backup::{BackupReport, Progress, Restore, RestoreReport};
 pub use checkpoint::NamedCheckpoint;
+pub use compact::{CompactReport, TreeStats};
 pub use db::{Committed, Db};
 pub use error::{Error, ErrorClass, Result};
 pub use fact::{Change, ChangeKind, Changes, Cursor, DiffRow, Fact, Rectangle, Row, Version};

@@ -85,6 +85,15 @@ impl Options {
         self
     }
 
+    /// A directory that committed transactions are copied to before the log lets go of them, at
+    /// checkpoints and on closing; made if it is missing. With a backup it brings back the database
+    /// as it was at any time since: see [`Restore::archive`](crate::Restore::archive). A checkpoint
+    /// that cannot archive fails, and the log keeps everything until one can.
+    pub fn archive_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.engine.archive_dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
     /// Where transactions get their time from.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Source::Known(clock);

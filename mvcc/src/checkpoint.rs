@@ -1,5 +1,6 @@
 //! Checkpoints of a running database.
 
+use crate::archive::{Archived, Source, bring_up};
 use crate::engine::Shared;
 use crate::{Error, Result};
 use llmdb_storage::{Checkpoint, CheckpointReport};
@@ -14,6 +15,8 @@ pub(crate) struct Checkpointing {
     /// Where the newest checkpoint ended.
     lsn: Lsn,
     seq: Option<u64>,
+    /// How far the archive has come, once that is known.
+    archived: Option<Archived>,
 }
 
 impl Checkpointing {
@@ -28,7 +31,7 @@ impl Checkpointing {
     }
 
     pub(crate) fn starting_at(lsn: Lsn, seq: Option<u64>) -> Self {
-        Checkpointing { keep_from: lsn, lsn, seq }
+        Checkpointing { keep_from: lsn, lsn, seq, archived: None }
     }
 }
 
@@ -55,7 +58,7 @@ impl Shared {
         sequencer.push_sealed(checkpoint.sealed.clone());
         drop(sequencer);
 
-        let report = match self.write_checkpoint(&checkpoint, log.as_deref()) {
+        let report = match self.write_checkpoint(&checkpoint, log.as_deref(), last) {
             Ok(report) => report,
             Err((error, must_poison)) => {
                 let mut sequencer = self.sequencer.lock();
@@ -100,18 +103,42 @@ impl Shared {
         Ok(report)
     }
 
+    /// Archives what the log holds, where there is an archive. This comes before the meta page: until
+    /// that is written the pages of values that the log names are not used again, and afterwards the
+    /// archive has all that the log may let go of.
+    fn archive(&self, last: &mut Checkpointing, log: &llmdb_wal::Log) -> Result<()> {
+        let Some(dir) = &self.options.archive_dir else { return Ok(()) };
+        let (lineage, incarnation) = {
+            let sequencer = self.sequencer.lock();
+            (sequencer.writer.lineage(), sequencer.incarnation)
+        };
+        let source = Source {
+            vfs: self.vfs.clone(),
+            pager: self.pager.clone(),
+            log_dir: self.log_dir.clone(),
+            uuid: self.uuid,
+            lineage,
+            incarnation,
+            keep_from: last.keep_from,
+            durable: log.durable(),
+        };
+        bring_up(dir, &source, &mut last.archived)
+    }
+
     /// Pages, then the log up to the same point, then the meta page. The flag says whether
     /// writing has to stop.
     fn write_checkpoint(
         &self,
         checkpoint: &Checkpoint,
         log: Option<&llmdb_wal::Log>,
+        last: &mut Checkpointing,
     ) -> Result<CheckpointReport, (Error, bool)> {
         let failed =
             |failed: llmdb_storage::CheckpointError| (failed.error.into(), failed.must_poison);
         let report = checkpoint.write(&self.pager).map_err(failed)?;
         if let Some(log) = log {
             log.sync(Lsn::new(checkpoint.lsn())).map_err(|error| (error.into(), true))?;
+            self.archive(last, log).map_err(|error| (error, false))?;
         }
         // What the meta page leads to is published before it is written: readers never lag behind
         // the file.

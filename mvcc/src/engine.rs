@@ -11,7 +11,8 @@ use crate::stats::EngineStats;
 use crate::visible::Visible;
 use crate::{EngineOptions, Error, Isolation, Result, Snapshot, WriteTx};
 use llmdb_storage::{
-    Budget, CheckpointReport, CommitMark, Opened, Pager, TreeId, VerifyReport, Writer,
+    Budget, CheckpointReport, CommitMark, OnProgress, Opened, Pager, TreeId, Verification,
+    VerifyReport, Writer, copy_trees,
 };
 use llmdb_vfs::{EntryKind, File, Lock, LockMode, OpenMode, Vfs};
 use llmdb_wal::{Log, LogConfig, Lsn, Recovery, ReplayError, Replayed};
@@ -82,6 +83,10 @@ fn lock_file(vfs: &dyn Vfs, path: &Path, how: LockMode) -> Result<Arc<dyn File>>
 }
 
 impl Engine {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Opens the database at `path`, creating it if the options say so, and brings back every
     /// commit that its log holds.
     ///
@@ -281,18 +286,58 @@ impl Engine {
         self.shared.checkpoint()
     }
 
-    /// Reads and judges every page of the newest state. Commits and checkpoints wait meanwhile.
+    /// Reads and judges every page of the newest state, while commits and checkpoints go on: they
+    /// wait only while what is in use is noted down.
     ///
     /// # Errors
     /// [`Error::Closed`]; what is wrong with the pages is in the report.
     pub fn verify(&self) -> Result<VerifyReport> {
+        self.verify_with(&mut |_| ())
+    }
+
+    /// As [`Engine::verify`], told of each step.
+    ///
+    /// # Errors
+    /// Those of [`Engine::verify`].
+    pub fn verify_with(&self, progress: OnProgress<'_>) -> Result<VerifyReport> {
+        let shared = &self.shared;
         // A checkpoint under way holds pages that nothing leads to yet.
-        let _no_checkpoint = self.shared.checkpointing.lock();
-        let sequencer = self.shared.sequencer.lock();
+        let no_checkpoint = shared.checkpointing.lock();
+        let mut sequencer = shared.sequencer.lock();
         if sequencer.closed {
             return Err(Error::Closed);
         }
-        Ok(sequencer.writer.verify())
+        if sequencer.check_sound().is_err() {
+            // Writing has stopped for good: nobody waits.
+            return Ok(sequencer.writer.verify());
+        }
+        let (verification, sealed) = sequencer.writer.begin_verify();
+        sequencer.push_sealed(sealed);
+        drop(sequencer);
+        drop(no_checkpoint);
+        let judged = Judged { shared, verification };
+        // What came before is published from here on, so that versions go on in order. Where that
+        // fails writing has stopped, which whoever writes is told.
+        let _ = shared.sync_and_publish();
+        Ok(judged.verification.run(progress))
+    }
+
+    /// Copies everything that is visible now to a new database at `dest`, with full pages and
+    /// nothing else: closed cleanly, and another database by its UUID.
+    ///
+    /// # Errors
+    /// Those of [`copy_trees`](llmdb_storage::copy_trees).
+    pub fn compact_into(&self, dest: &Path, progress: OnProgress<'_>) -> Result<u64> {
+        let snapshot = self.snapshot();
+        let trees = self.trees();
+        let (mark, vfs) = ((snapshot.seq(), snapshot.mark()), &self.shared.vfs);
+        Ok(copy_trees(&snapshot.reader(), &trees, mark, vfs, dest, progress)?)
+    }
+
+    /// All trees by name.
+    pub fn trees(&self) -> Vec<(String, TreeId)> {
+        let sequencer = self.shared.sequencer.lock();
+        sequencer.writer.trees().map(|(name, tree)| (name.to_owned(), tree)).collect()
     }
 
     /// Sizes and counts.
@@ -313,6 +358,18 @@ impl Engine {
         let closed = self.shared.close();
         self.shared.visible.give_up();
         closed
+    }
+}
+
+/// A version that is judged, held until that is done.
+struct Judged<'e> {
+    shared: &'e Shared,
+    verification: Verification,
+}
+
+impl Drop for Judged<'_> {
+    fn drop(&mut self) {
+        self.shared.sequencer.lock().writer.end_verify(&self.verification);
     }
 }
 

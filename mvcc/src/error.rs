@@ -66,6 +66,31 @@ pub enum Error {
         /// The database.
         path: PathBuf,
     },
+    /// A file of the archive is damaged or foreign.
+    #[error("{}: {what}", path.display())]
+    CorruptArchive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The archive does not hold every commit that it takes: it was not kept for a while, or commits
+    /// went past the log.
+    #[error("the archive lacks the commits after {after} and before {next}")]
+    ArchiveGap {
+        /// The last commit before the gap.
+        after: u64,
+        /// The first commit after it.
+        next: u64,
+    },
+    /// A backup that holds more than is to be restored.
+    #[error("the backup reaches to {mark}, beyond {until}; restore from an older one")]
+    TooNew {
+        /// Its newest commit.
+        mark: i64,
+        /// What was asked for.
+        until: i64,
+    },
     /// The database was closed.
     #[error("the database is closed")]
     Closed,

@@ -30,6 +30,7 @@
 //! - [`ValueWriter`]: long values, written ahead of their commit
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
 //!   waiting for one's own; `keeper`: what happens some time after
+//! - `archive`, `replay`: records kept beyond the log, and applied on top of a backup; `backup`
 //! - `checkpoint`, `engine`: from memory to the file, opening, recovery, closing; `stats`
 //!
 //! # Invariants
@@ -60,7 +61,9 @@
 #![deny(unsafe_code)]
 
 mod active;
+mod archive;
 mod backoff;
+mod backup;
 mod bulk;
 mod checkpoint;
 mod conflict;
@@ -73,6 +76,7 @@ mod options;
 #[allow(unsafe_code, reason = "readers follow a pointer that their slot keeps alive")]
 mod publish;
 mod record;
+mod replay;
 mod savepoint;
 mod sequencer;
 mod slots;
@@ -85,10 +89,12 @@ mod visible;
 
 pub use active::TxnId;
 pub use backoff::Backoff;
+pub use backup::Held;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use long::{Ahead, ValueWriter, Written};
 pub use options::{Durability, EngineOptions, Isolation};
+pub use replay::{Replayed, replay_archive};
 pub use savepoint::{Savepoint, Savepoints};
 pub use snapshot::Snapshot;
 pub use stats::EngineStats;

@@ -2,6 +2,7 @@
 
 use llmdb_storage::StoreOptions;
 use llmdb_vfs::{OsVfs, Vfs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub struct EngineOptions {
     pub memory_bytes: u64,
     /// A checkpoint starts when the log has grown by so much since the last one.
     pub log_bytes: u64,
+    /// Where committed records go before the log lets go of them, if anywhere.
+    pub archive_dir: Option<PathBuf>,
     /// Whether checkpoints start by themselves, on a thread of the database's own.
     pub auto_checkpoint: bool,
 }
@@ -86,6 +89,7 @@ impl Default for EngineOptions {
             create: true,
             memory_bytes: 1 << 30,
             log_bytes: 512 << 20,
+            archive_dir: None,
             auto_checkpoint: true,
         }
     }

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::{Error, Result};
-use llmdb_storage::{Batch, Reference, TreeId, Write, WriteSource, Writer};
+use llmdb_storage::{Batch, Pager, Reference, TreeId, Write, WriteSource, Writer};
 use llmdb_wal::LargeCommit;
 
 pub(crate) const HEADER: usize = 16;
@@ -89,6 +89,30 @@ impl<'a> Record<'a> {
             bytes.extend_from_slice(piece);
         }
         Record::references(&bytes, page_size)
+    }
+
+    /// The mark of a record, whatever its kind.
+    pub(crate) fn mark_of(bytes: &[u8]) -> Option<i64> {
+        let mark = bytes.get(8..HEADER)?;
+        Some(i64::from_le_bytes(mark.try_into().expect("eight bytes")))
+    }
+
+    /// The record with every value in it: what it names in the file is read and put in its place.
+    /// `None` where it names nothing.
+    ///
+    /// The record is still in the log, so that the pages of its values are not used again.
+    pub(crate) fn with_values(bytes: &[u8], pager: &Pager) -> Result<Option<Vec<u8>>> {
+        match Record::decode(bytes) {
+            Some(Record::Commit { batch, .. }) if Batch::has_references(batch) => {
+                let mut batch = Batch::decode(batch.to_vec())?;
+                // Of several writes of one key the last counts; what the others name is nobody's.
+                batch.sort();
+                let mut whole = bytes[..HEADER].to_vec();
+                whole.extend_from_slice(batch.with_values(pager)?.bytes());
+                Ok(Some(whole))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Does again what the record says, and answers its mark. The bytes passed the log's checksums;

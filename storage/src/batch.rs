@@ -11,6 +11,8 @@
 //! makes replay the same code path as a commit.
 
 use crate::extent::{Extents, HEAD_MAX};
+use crate::pager::Pager;
+use crate::stream::ValueReader;
 use crate::{Error, PageId, Reference, Result, TreeId};
 use std::cmp::Ordering;
 use std::fmt;
@@ -354,6 +356,29 @@ impl Batch {
             }
         }
         Ok(references)
+    }
+
+    /// The same writes, with every value that they name read from the file. Memory for all of them.
+    ///
+    /// # Errors
+    /// Damage to a value; the file system's.
+    pub fn with_values(&self, pager: &Pager) -> Result<Batch> {
+        let mut whole = Batch::new();
+        for write in self.iter() {
+            match (write.extents(pager.page_size)?, write.value) {
+                (Some((extents, head)), _) => {
+                    let mut value = head.to_vec();
+                    let mut reader = ValueReader::new(pager, extents);
+                    while let Some(chunk) = reader.next_chunk()? {
+                        value.extend_from_slice(chunk);
+                    }
+                    whole.put(write.tree, write.key, &value);
+                }
+                (None, NewValue::Bytes(value)) => whole.put(write.tree, write.key, value),
+                (None, _) => whole.delete(write.tree, write.key),
+            }
+        }
+        Ok(whole)
     }
 
     fn key_at(&self, start: usize) -> &[u8] {

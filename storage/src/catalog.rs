@@ -108,6 +108,16 @@ impl Catalog {
     }
 }
 
+/// The root that an entry's value names.
+pub(crate) fn root_of(value: &[u8], at: PageId) -> Result<PageRef> {
+    if value.len() != VALUE {
+        return Err(Error::corrupt(at, "a catalog entry has the wrong length"));
+    }
+    let id = u64::from_le_bytes(value[4..12].try_into().expect("eight bytes"));
+    let stamp = u32::from_le_bytes(value[12..16].try_into().expect("four bytes"));
+    Ok(PageRef { id: PageId(id), stamp })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

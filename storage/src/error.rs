@@ -105,6 +105,36 @@ pub enum Error {
         /// The first failure.
         cause: std::sync::Arc<str>,
     },
+    /// Something is where a file is to be made.
+    #[error("{} exists already; nothing is overwritten", path.display())]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file is no backup, or a damaged one.
+    #[error("{}: {what}", path.display())]
+    NotABackup {
+        /// The file.
+        path: PathBuf,
+        /// Why it is refused.
+        what: &'static str,
+    },
+    /// A backup that does not fit what it is used with.
+    #[error("{}: {what}", path.display())]
+    WrongBase {
+        /// The backup.
+        path: PathBuf,
+        /// Why it does not fit.
+        what: &'static str,
+    },
+    /// A copy was made, and is not in order: what was copied is damaged. The copy is gone again.
+    #[error("{page:?} of the copy: {what}")]
+    BadCopy {
+        /// The first page that is not in order.
+        page: PageId,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The file system refused.
     #[error(transparent)]
     Vfs(#[from] llmdb_vfs::Error),

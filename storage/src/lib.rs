@@ -40,6 +40,8 @@
 //! - [`Budget`]: memory, whoever uses it; `spill`: room for frames; `undo`: taking a batch back
 //! - `space`: free pages in memory; `space_pages`: the same in the file
 //! - `checkpoint`, `store`, `verify`: making it durable, opening it, judging it
+//! - `survey`, `bulk`: how a tree is made up, and copying trees into a new file
+//! - `image`, `increment`, `restore`: copies of a checkpoint, of what changed since another, and back
 //!
 //! # Invariants
 //!
@@ -71,6 +73,7 @@
 mod apply;
 mod batch;
 mod budget;
+mod bulk;
 mod catalog;
 #[allow(unsafe_code, reason = "frames in flight are read while commits go on")]
 mod checkpoint;
@@ -86,6 +89,9 @@ mod extent;
 #[allow(unsafe_code, reason = "frame memory, page table and map")]
 mod frames;
 mod ids;
+mod image;
+#[allow(unsafe_code, reason = "pages of a held image are read")]
+mod increment;
 mod long;
 mod merge;
 mod meta;
@@ -96,6 +102,7 @@ mod page_writes;
 mod pager;
 #[allow(unsafe_code, reason = "a reader rests on its pin")]
 mod reader;
+mod restore;
 #[allow(
     dead_code,
     unused_imports,
@@ -111,9 +118,11 @@ mod spread;
 #[allow(unsafe_code, reason = "the catalog of a file just opened is read")]
 mod store;
 mod stream;
+mod survey;
 mod trend;
 mod undo;
 mod value;
+#[allow(unsafe_code, reason = "a version that is held is read")]
 mod verify;
 mod view;
 #[allow(unsafe_code, reason = "the newest state is read by its owner")]
@@ -122,19 +131,24 @@ mod writer;
 pub use apply::{BatchSource, WriteSource};
 pub use batch::{Batch, NewValue, Write};
 pub use budget::{Budget, MemoryStats, MemoryUse};
+pub use bulk::copy_trees;
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointReport, CommitMark};
 pub use cursor::TreeCursor;
 pub use entry::{Entry, LongValue};
 pub use error::Error;
 pub use ids::{PageId, PageRef, TreeId, Version};
+pub use image::{BackupReport, Image, OnProgress, Progress, copy_image};
+pub use increment::copy_changes;
 pub use long::{LongWriter, REFERENCE_BYTES_MIN, Reference, Reserve};
 pub use pager::Pager;
 pub use reader::{Reader, Roots};
+pub use restore::Restoring;
 pub use space::{Reservation, RunId};
 pub use store::{Opened, StoreOptions, create, open};
 pub use stream::ValueReader;
+pub use survey::TreeSurvey;
 pub use value::ValueRef;
-pub use verify::{Problem, VerifyReport};
+pub use verify::{Problem, Verification, VerifyReport};
 pub use view::{Cursor, View};
 pub use writer::{Sealed, SpaceUse, Writer};
 

@@ -37,7 +37,7 @@ pub(crate) const SLOTS: u64 = 3;
 const SLOT_STEP: u64 = 65536;
 /// Bytes written for a slot; beyond `USED` they are zero.
 const SLOT_BYTES: usize = 4096;
-const USED: usize = 512;
+pub(crate) const USED: usize = 512;
 const CLEAN: u32 = 1;
 const COPY: u32 = 2;
 
@@ -75,7 +75,7 @@ pub(crate) fn pages_min(page_size: usize) -> u64 {
 }
 
 impl Meta {
-    fn encode(&self) -> [u8; SLOT_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; SLOT_BYTES] {
         let mut bytes = [0; SLOT_BYTES];
         let mut at = 0;
         let mut put = |field: &[u8]| {
@@ -108,7 +108,7 @@ impl Meta {
     }
 
     /// `Ok(None)`: no meta page, torn or damaged. `Err`: the number of another format.
-    fn decode(bytes: &[u8]) -> Result<Option<Meta>, u32> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Meta>, u32> {
         if bytes.len() < USED || bytes[..16] != MAGIC {
             return Ok(None);
         }

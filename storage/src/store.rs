@@ -155,7 +155,7 @@ pub fn open(vfs: &Arc<dyn Vfs>, path: &Path, options: &StoreOptions) -> Result<O
         Error::corrupt(newest.space.id, "the bitmap marks pages beyond the end of the file")
     })?;
     let mut writer = blank_writer(pager.clone(), newest, space);
-    if newest.copy || maybe_older {
+    if !options.read_only && (newest.copy || maybe_older) {
         // What is written from here on is not what the original, or the lost meta page's versions,
         // went on to: no increment of theirs fits.
         writer.meta.lineage = u64::from_le_bytes(random()?);
@@ -245,6 +245,8 @@ fn blank_writer(pager: Arc<Pager>, meta: Meta, space: Space) -> Writer {
         cleared: Pending::default(),
         half_applied: false,
         retained: Vec::new(),
+        held: Vec::new(),
+        judged: Vec::new(),
         in_flight: None,
         space_pages: SpacePages { bitmaps: vec![], directories: vec![], frozen: empty() },
         poison: None,

@@ -1,19 +1,21 @@
-//! Verification: every page that the newest state reaches is read again and judged.
+//! Verification: every page that one version reaches is read again and judged.
 //!
 //! Checked are checksums (of the file's bytes, whether or not they were verified before), the
 //! structure of each node, key order within and between nodes, levels, the bytes of long values,
 //! that no page is reached twice, and that reachable + pending + free pages are all pages.
 
 use crate::extent::Extents;
+use crate::image::{OnProgress, Progress};
 use crate::node::Node;
 use crate::page;
-use crate::pager::Where;
-use crate::reader::Reader;
+use crate::pager::{Pager, Where};
+use crate::reader::{Reader, Roots};
 use crate::space::Bitmap;
 use crate::stream::ValueReader;
-use crate::writer::Writer;
-use crate::{Error, PageId, PageRef, TreeId, meta, space_pages};
+use crate::writer::{Sealed, Writer};
+use crate::{Error, PageId, PageRef, TreeId, Version, meta, space_pages};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a verification found.
 #[derive(Debug, Default)]
@@ -54,26 +56,92 @@ impl fmt::Display for Problem {
     }
 }
 
+/// A version that is held while it is judged, and what the writer knew of it: begun with the writer,
+/// run without it.
+#[derive(Debug)]
+pub struct Verification {
+    pager: Arc<Pager>,
+    version: Version,
+    roots: Roots,
+    /// The pages that count as in use for this version.
+    in_use: Bitmap,
+    /// Those of them that hold the bitmaps of the newest meta page.
+    space_pages: Vec<PageId>,
+    page_count: u64,
+}
+
 impl Writer {
-    /// Judges every page that the newest state reaches.
+    /// Judges every page that the newest state reaches, while nothing else happens.
     pub fn verify(&self) -> VerifyReport {
+        let roots = Roots(self.roots.as_slice().into());
+        self.verification(self.version, roots).run(&mut |_| ())
+    }
+
+    /// Seals the newest state and holds it, pages and frames, until [`Writer::end_verify`]. No
+    /// checkpoint is under way: its pages would be in use and reached by nothing.
+    pub fn begin_verify(&mut self) -> (Verification, Sealed) {
+        assert!(self.in_flight.is_none(), "no checkpoint is under way");
+        let sealed = self.seal();
+        self.judged.push(sealed.version);
+        (self.verification(sealed.version, sealed.roots.clone()), sealed)
+    }
+
+    /// Lets go of a version that was judged.
+    pub fn end_verify(&mut self, done: &Verification) {
+        let at = self.judged.iter().position(|version| *version == done.version);
+        self.judged.swap_remove(at.expect("a verification ends once"));
+    }
+
+    fn verification(&self, version: Version, roots: Roots) -> Verification {
+        let pages = &self.space_pages;
+        let space_pages = pages.bitmaps.iter().chain(&pages.directories);
+        Verification {
+            pager: self.pager.clone(),
+            version,
+            roots,
+            in_use: self.space.in_use_at(version),
+            space_pages: space_pages.map(|(page, _)| page.id).collect(),
+            page_count: self.space.page_count(),
+        }
+    }
+}
+
+impl Verification {
+    /// Judges every page of the version, while commits and checkpoints go on. Memory is bounded by
+    /// one bit a page and the keys on the way to one leaf.
+    pub fn run(&self, progress: OnProgress<'_>) -> VerifyReport {
         let mut walk = Walk {
-            writer: self,
+            of: self,
             reached: Bitmap::new(space_pages::region_pages(self.pager.page_size)),
             report: VerifyReport::default(),
+            total: self.in_use.count_ones(),
+            steps: 0,
+            progress,
         };
-        for tree in 0..self.roots.len() as u32 {
+        for tree in 0..self.roots.0.len() as u32 {
             walk.tree(TreeId(tree));
         }
         walk.accounts();
         walk.report
     }
+
+    fn reader(&self) -> Reader<'_> {
+        // SAFETY: the version is held as long as this is run (`begin_verify`), or `run` is called
+        // with the writer at hand, which is not used meanwhile (`Writer::verify`).
+        unsafe { Reader::new(&self.pager, &self.roots) }
+    }
 }
 
+/// Progress is told of after so many pages.
+const STEP_PAGES: u64 = 64;
+
 struct Walk<'w> {
-    writer: &'w Writer,
+    of: &'w Verification,
     reached: Bitmap,
     report: VerifyReport,
+    total: u64,
+    steps: u64,
+    progress: OnProgress<'w>,
 }
 
 /// A node still to be judged: keys lie in `low..high`.
@@ -94,7 +162,7 @@ impl Walk<'_> {
 
     /// Marks a page as reached; `false` if it was before, so that no loop goes round.
     fn reach(&mut self, page: PageId, pages: u64) -> bool {
-        if page.0.saturating_add(pages) > self.writer.space.page_count() {
+        if page.0.saturating_add(pages) > self.of.page_count {
             self.problem(page, "a reference leads beyond the end of the file");
             return false;
         }
@@ -107,7 +175,7 @@ impl Walk<'_> {
     }
 
     fn tree(&mut self, tree: TreeId) {
-        let root = self.writer.roots[tree.0 as usize];
+        let root = self.of.roots.0[tree.0 as usize];
         if root.is_none() {
             return;
         }
@@ -115,6 +183,11 @@ impl Walk<'_> {
         let low = Vec::new();
         let mut todo = vec![Todo { page: root, level: None, low, high: None, at: Where::Anywhere }];
         while let Some(next) = todo.pop() {
+            let steps = self.report.pages / STEP_PAGES;
+            if steps > self.steps {
+                self.steps = steps;
+                (self.progress)(Progress { done: self.report.pages, total: self.total });
+            }
             if self.reach(next.page.id, 1) {
                 match self.node(tree, next, &mut todo) {
                     Ok(()) => {}
@@ -130,13 +203,13 @@ impl Walk<'_> {
         next: Todo,
         todo: &mut Vec<Todo>,
     ) -> Result<(), (PageId, Error)> {
-        let writer = self.writer;
+        let of = self.of;
         let (id, mut at) = (next.page.id, next.at);
         let fail = |error| (id, error);
-        let reader: Reader<'_> = writer.reader();
+        let reader: Reader<'_> = of.reader();
         let node = reader.node(next.page, &mut at).map_err(fail)?;
         if at == Where::InFile {
-            writer.pager.seed.verify(node.bytes(), next.page).map_err(fail)?;
+            of.pager.seed.verify(node.bytes(), next.page).map_err(fail)?;
         }
         node.validate(id).map_err(fail)?;
         if next.level.is_some_and(|level| level != node.level()) {
@@ -146,7 +219,7 @@ impl Walk<'_> {
         if page::tree(node.bytes()) != tree.0 {
             self.problem(id, "it belongs to another tree");
         }
-        if page::birth(node.bytes()) > writer.version.0 {
+        if page::birth(node.bytes()) > of.version.0 {
             self.problem(id, "it was born in a version that is still to come");
         }
         self.keys_in_bounds(node, &next);
@@ -191,7 +264,7 @@ impl Walk<'_> {
             if !cell.overflow {
                 continue;
             }
-            match Extents::decode(cell.body, id, self.writer.pager.page_size) {
+            match Extents::decode(cell.body, id, self.of.pager.page_size) {
                 Ok((extents, _)) => {
                     let mut all_new = true;
                     for &(page, pages) in &extents.parts {
@@ -199,7 +272,7 @@ impl Walk<'_> {
                     }
                     if all_new {
                         let first = extents.first();
-                        if let Err(error) = ValueReader::new(&self.writer.pager, extents).check() {
+                        if let Err(error) = ValueReader::new(&self.of.pager, extents).check() {
                             self.problem(first, error.to_string());
                         }
                     }
@@ -211,19 +284,18 @@ impl Walk<'_> {
 
     /// Reachable pages, the bitmaps' own and the meta slots are exactly the pages in use.
     fn accounts(&mut self) {
-        let writer = self.writer;
-        for slot in meta::slot_pages(writer.pager.page_size) {
+        let of = self.of;
+        for slot in meta::slot_pages(of.pager.page_size) {
             self.reach(slot, 1);
         }
-        let pages = &writer.space_pages;
-        for (page, _) in pages.bitmaps.iter().chain(&pages.directories) {
-            self.reach(page.id, 1);
+        for page in &of.space_pages {
+            self.reach(*page, 1);
         }
-        let in_use = writer.space.in_use_at(writer.version);
+        let in_use = &of.in_use;
         for page in in_use.difference(&self.reached).ones().collect::<Vec<_>>() {
             self.problem(PageId(page), "it counts as in use and nothing reaches it");
         }
-        for page in self.reached.difference(&in_use).ones().collect::<Vec<_>>() {
+        for page in self.reached.difference(in_use).ones().collect::<Vec<_>>() {
             self.problem(PageId(page), "it is reached and counts as free");
         }
     }

@@ -38,6 +38,10 @@ pub struct Writer {
     /// The newest durable meta page, and the versions of all that are retained, oldest first.
     pub(crate) meta: Meta,
     pub(crate) retained: Vec<Version>,
+    /// The versions of the images that are held, some perhaps more than once.
+    pub(crate) held: Vec<Version>,
+    /// The versions that are held, pages and frames, while they are judged.
+    pub(crate) judged: Vec<Version>,
     /// The version that a checkpoint is writing.
     pub(crate) in_flight: Option<Version>,
     pub(crate) space_pages: SpacePages,
@@ -125,13 +129,15 @@ impl Writer {
     pub fn reclaim(&mut self, pinned: &[Version], unpublished: &[Version]) {
         let mut all: Vec<Version> = [pinned, unpublished, &self.retained].concat();
         all.extend(self.in_flight);
+        all.extend(&self.held);
+        all.extend(&self.judged);
         all.sort_unstable();
         all.dedup();
         for &(start, pages) in self.space.reclaim(&all).runs() {
             (start.0..start.0 + pages).for_each(|page| self.drop_frame(PageId(page)));
         }
         // Snapshots may also pin what is sealed and not published yet.
-        let mut seen: Vec<Version> = [pinned, unpublished].concat();
+        let mut seen: Vec<Version> = [pinned, unpublished, &self.judged].concat();
         seen.sort_unstable();
         seen.dedup();
         for (start, frames) in self.cleared.reclaim(&seen) {

@@ -20,6 +20,9 @@ pub struct Open {
     /// Open a file at rest without writing anything, not even a lock file; writes are refused
     #[arg(long)]
     pub read_only: bool,
+    /// Copy committed transactions to this directory before the log lets go of them
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
 }
 
 /// Where transactions get their time from.
@@ -68,10 +71,14 @@ impl Open {
 
     /// How it is opened, unless told otherwise.
     pub fn options(&self) -> Options {
-        Options::new().read_only(self.read_only).clock(match self.clock {
+        let options = Options::new().read_only(self.read_only).clock(match self.clock {
             ClockArg::Wall => Clock::Wall,
             ClockArg::Logical => Clock::Logical,
-        })
+        });
+        match &self.archive {
+            Some(dir) => options.archive_dir(dir),
+            None => options,
+        }
     }
 
     /// Opens it in a way of the caller's.

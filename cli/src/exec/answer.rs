@@ -49,8 +49,17 @@ pub enum Answer {
     Retired(RetireReport),
     /// Sizes and counts.
     Stats(Box<Stats>),
+    /// What was done, by name.
+    Report(Json),
     /// What checking found.
     Verified(VerifyReport),
+}
+
+impl Answer {
+    /// What was done, as a report of the database says it.
+    pub fn report<R: Serialize>(report: &R) -> Self {
+        Answer::Report(serde_json::to_value(report).unwrap_or_default())
+    }
 }
 
 /// Writes the one line of an answer to the end of `out`.
@@ -138,6 +147,7 @@ enum Body {
     Stats {
         stats: Box<Stats>,
     },
+    Report(Json),
     Verified {
         pages: u64,
         trees: u64,
@@ -299,6 +309,7 @@ impl Body {
             Answer::Retention(policy, kept) => Self::Retention(RetentionBody::new(&policy, &kept)),
             Answer::Retired(report) => Self::Retired(report),
             Answer::Stats(stats) => Self::Stats { stats },
+            Answer::Report(report) => Self::Report(report),
             Answer::Verified(report) => Self::verified(report),
         }
     }

@@ -4,6 +4,7 @@ use super::feeds::FeedOp;
 use super::fields::{BadRequest, Fields, KeyForm, Result, required, time_of, wrong_type};
 use super::retention;
 use super::tx::Tx;
+use super::upkeep::UpkeepOp;
 use llmdb::{Isolation, PartitionId, Retention, TxTime, ValidTime};
 use serde_json::Value as Json;
 
@@ -59,6 +60,8 @@ pub enum Op {
     Retire(Option<Partition>),
     /// Sizes and counts.
     Stats,
+    /// Copy the database.
+    Upkeep(UpkeepOp),
     /// Check every page and every invariant.
     Verify,
     /// An operation that this version does not have.
@@ -229,8 +232,9 @@ impl Request {
             }
             "retention" => Op::Retention(partition(&mut fields)?.unwrap_or_default()),
             "retire" => Op::Retire(partition(&mut fields)?),
-            "stats" => Op::Stats,
+            "stats" => UpkeepOp::stats(&mut fields)?,
             "verify" => Op::Verify,
+            "backup" => Op::Upkeep(UpkeepOp::backup(&mut fields)?),
             "erase" => return Ok(Self { txn, op: Op::Unsupported("erase") }),
             "query" => return Ok(Self { txn, op: Op::Unsupported("query") }),
             _ => return Err(BadRequest::UnknownOp { op }),

@@ -83,6 +83,7 @@ impl<'db> Session<'db> {
                 Ok(Answer::Retired(self.db.retire(partition.transpose()?)?))
             }
             Op::Stats => Ok(Answer::Stats(Box::new(self.db.stats()?))),
+            Op::Upkeep(upkeep) => upkeep.execute(self.db),
             Op::Verify => Ok(Answer::Verified(self.db.verify()?)),
             Op::Unsupported(op) => Err(Error::Unsupported { op }),
         }

@@ -20,4 +20,5 @@ mod shell;
 mod signals;
 mod tour;
 mod transactions;
+mod upkeep;
 mod watch;

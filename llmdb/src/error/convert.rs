@@ -1,6 +1,7 @@
 //! From the errors of the layers below: each is mapped here, once.
 
 use super::Error;
+use crate::TxTime;
 use llmdb_vfs::Error as Vfs;
 
 impl From<llmdb_mvcc::Error> for Error {
@@ -13,6 +14,13 @@ impl From<llmdb_mvcc::Error> for Error {
             E::NoSavepoint => Error::NoSavepoint,
             E::Broken { cause } => Error::Broken { cause },
             E::CorruptLog { path, what } => Error::Corrupt { path: Some(path), page: None, what },
+            E::CorruptArchive { path, what } => {
+                Error::Corrupt { path: Some(path), page: None, what }
+            }
+            E::ArchiveGap { after, next } => Error::ArchiveGap { after, next },
+            E::TooNew { mark, until } => {
+                Error::BackupTooNew { newest: TxTime(mark), until: TxTime(until) }
+            }
             E::Poisoned { cause } => Error::Poisoned { cause },
             E::NeedsRecovery { path } => Error::NeedsRecovery { path },
             E::ReadOnly { path } => Error::ReadOnly { path },
@@ -70,6 +78,10 @@ impl From<llmdb_storage::Error> for Error {
             E::Full { pages } => Error::FileFull { pages },
             E::CacheFull => Error::CacheFull,
             E::Poisoned { cause } => Error::Poisoned { cause },
+            E::Exists { path } => Error::AlreadyExists { path },
+            E::NotABackup { path, what } => Error::NotABackup { path, what },
+            E::WrongBase { path, what } => Error::WrongBase { path, what },
+            E::BadCopy { page, .. } => Error::Corrupt { path: None, page: Some(page.0), what },
             E::Vfs(error) => error.into(),
             _ => Error::Unsupported { what },
         }

@@ -88,7 +88,11 @@ table! {
     NameTaken          "name_taken"          Validation;
     Closed             "closed"              Validation;
     NoSavepoint        "no_savepoint"        Validation;
+    AlreadyExists      "already_exists"      Validation;
+    WrongBase          "wrong_base"          Validation;
+    BackupTooNew       "backup_too_new"      Validation;
     NotFound           "not_found"           NotFound;
+    ArchiveGap         "archive_gap"         NotFound;
     FeedNotFound       "no_feed"             NotFound;
     UnknownCheckpoint  "unknown_checkpoint"  NotFound;
     UnknownTransaction "unknown_transaction" NotFound;
@@ -102,6 +106,7 @@ table! {
     LastTxAhead        "last_tx_ahead"       Temporal;
     HistoryRetired     "history_retired"     Temporal;
     Corrupt            "corrupt"             Corrupt;
+    NotABackup         "not_a_backup"        Corrupt;
     NotADatabase       "not_a_database"      Corrupt;
     Truncated          "truncated"           Corrupt;
     UnsupportedVersion "unsupported_version" Version;

@@ -1,6 +1,8 @@
 //! The database as its users see it: on its own storage engine, in memory and on a disk.
 #![allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
+mod archive;
+mod backup;
 mod clock;
 mod compare;
 mod concurrency;
