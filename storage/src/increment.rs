@@ -20,7 +20,7 @@
 //!   1024       runs
 //!
 //! run: first page u64 | pages u32 | checksum u32 | the pages
-//!      checksum: CRC-32 of the file's first 80 bytes' fields 16..64 | bytes 0..12 of the run | the pages
+//!      checksum: CRC-32 of bytes 16..64 of the header | bytes 0..12 of the run | the pages
 //! ```
 
 use crate::extent::Extents;
@@ -373,10 +373,10 @@ mod tests {
         let bytes = header().encode();
         file.write_all_at(&[IoSlice::new(&bytes)], 0).unwrap();
         assert_eq!(Header::read(&*file).unwrap(), Some(header()));
-        for at in 0..HEADER_BYTES {
-            file.write_all_at(&[IoSlice::new(&[bytes[at] ^ 0x10])], at as u64).unwrap();
+        for (at, byte) in bytes.iter().enumerate() {
+            file.write_all_at(&[IoSlice::new(&[byte ^ 0x10])], at as u64).unwrap();
             assert!(!matches!(Header::read(&*file), Ok(Some(_))), "byte {at}");
-            file.write_all_at(&[IoSlice::new(&[bytes[at]])], at as u64).unwrap();
+            file.write_all_at(&[IoSlice::new(&[*byte])], at as u64).unwrap();
         }
     }
 }
