@@ -3,6 +3,7 @@
 
 mod compare;
 mod cost;
+mod deep;
 mod engine;
 mod examples;
 mod map;
