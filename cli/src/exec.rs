@@ -18,6 +18,7 @@ pub mod retention;
 pub mod session;
 pub mod tx;
 pub mod upkeep;
+pub mod values;
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;

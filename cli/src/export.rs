@@ -54,6 +54,12 @@ enum ValueBody {
     Raw(String),
     #[serde(rename = "value_msgpack_b64")]
     MessagePack(String),
+    #[serde(rename = "value_protobuf")]
+    Protobuf {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        b64: String,
+    },
 }
 
 /// What is written, and where to.
@@ -182,6 +188,10 @@ impl ValueBody {
             Value::Json(json) => Self::Json(json),
             Value::Raw(bytes) => Self::Raw(STANDARD.encode(bytes)),
             Value::MessagePack(bytes) => Self::MessagePack(STANDARD.encode(bytes)),
+            Value::Protobuf(message) => Self::Protobuf {
+                name: message.name().map(str::to_owned),
+                b64: STANDARD.encode(message.bytes()),
+            },
             other => Self::Json(other.to_json()),
         }
     }

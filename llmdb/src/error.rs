@@ -5,7 +5,7 @@ mod table;
 
 pub use table::ErrorClass;
 
-use crate::{PartitionId, TxTime, ValidTime};
+use crate::{PartitionId, TxTime, ValidTime, ValueKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,6 +43,16 @@ pub enum Error {
     BadValue {
         /// What is in the way.
         why: String,
+    },
+    /// The value says something that the other kind cannot say.
+    #[error("the value cannot be converted from {} to {} without a loss: {what}", from.as_str(), to.as_str())]
+    Lossy {
+        /// The kind that it is.
+        from: ValueKind,
+        /// The kind that it was to become.
+        to: ValueKind,
+        /// What would be lost.
+        what: &'static str,
     },
     /// The stored value is not of the type that was asked for.
     #[error("the value is not of the type asked for: {why}")]

@@ -108,7 +108,7 @@ pub use retention::{Period, Retention};
 pub use retire::RetireReport;
 pub use scan::Scan;
 pub use stream::{ValueReader, ValueWriter};
-pub use value::{VALUE_BYTES_MAX, Value};
+pub use value::{Message, VALUE_BYTES_MAX, Value, ValueKind};
 pub use view::View;
 pub use watch::{Watch, WatchFrom};
 pub use write::WriteTx;

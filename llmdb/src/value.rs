@@ -5,12 +5,18 @@
 //!   0x00 raw           any bytes
 //!   0x01 JSON          UTF-8 text
 //!   0x02 MessagePack   what `Value::of` makes
-//!   other tags         reserved: Protobuf 0x03, edges 0x10, vectors 0x20, ...
+//!   0x03 Protobuf      the name of the type, and the message
+//!   other tags         reserved: edges 0x10, vectors 0x20, ...
 //! ```
 
+mod convert;
 mod json;
 mod messagepack;
+mod protobuf;
 mod raw;
+
+pub use convert::ValueKind;
+pub use protobuf::Message;
 
 use crate::{Error, Result};
 use serde::Serialize;
@@ -20,6 +26,7 @@ use std::fmt;
 pub(crate) const RAW: u8 = 0x00;
 const JSON: u8 = 0x01;
 const MESSAGE_PACK: u8 = 0x02;
+const PROTOBUF: u8 = 0x03;
 
 /// The most bytes of a value, as it is stored without its tag: 2 GiB - 1.
 pub const VALUE_BYTES_MAX: usize = i32::MAX as usize;
@@ -44,6 +51,8 @@ pub enum Value {
     Json(serde_json::Value),
     /// MessagePack, as [`Value::of`] makes it.
     MessagePack(Vec<u8>),
+    /// A message of Protobuf, and what its type is called.
+    Protobuf(Message),
 }
 
 impl Value {
@@ -56,7 +65,8 @@ impl Value {
     }
 
     /// The value as a `T`. JSON and MessagePack are deserialized; raw bytes make strings (where
-    /// they are UTF-8), byte sequences and byte buffers.
+    /// they are UTF-8), byte sequences and byte buffers. A message of Protobuf is none:
+    /// [`Message::bytes`] gives it to whoever knows its type.
     ///
     /// # Errors
     /// [`Error::ValueMismatch`] where the value is no `T`.
@@ -69,16 +79,20 @@ impl Value {
             Value::MessagePack(bytes) => {
                 rmp_serde::from_slice(bytes).map_err(|error| mismatch(error.to_string()))
             }
+            Value::Protobuf(_) => Err(mismatch("it is a message of Protobuf".to_owned())),
         }
     }
 
     /// The value as JSON, to be shown. Bytes that have no JSON form, raw ones above all, become
-    /// `{"$base64": ".."}`; MessagePack keys that are no strings become their JSON text.
+    /// `{"$base64": ".."}`; MessagePack keys that are no strings become their JSON text; messages
+    /// of Protobuf become `{"$protobuf": "..", "name": ".."}`. What is shown may say less than
+    /// the value: [`Value::convert`] is for what has to be the same.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Value::Raw(bytes) => json::bytes(bytes),
             Value::Json(json) => json.clone(),
             Value::MessagePack(bytes) => messagepack::to_json(bytes),
+            Value::Protobuf(message) => json::message(message),
         }
     }
 
@@ -90,6 +104,7 @@ impl Value {
         match self {
             Value::Raw(bytes) => tagged(RAW, bytes),
             Value::MessagePack(bytes) => tagged(MESSAGE_PACK, bytes),
+            Value::Protobuf(message) => tagged(PROTOBUF, message.encode()),
             Value::Json(json) => {
                 json::check(&json)?;
                 let mut text = vec![JSON];
@@ -114,6 +129,9 @@ impl Value {
             Some((&JSON, text)) => serde_json::from_slice(text)
                 .map(Value::Json)
                 .map_err(|error| corrupt(format!("a stored JSON value does not parse: {error}"))),
+            Some((&PROTOBUF, stored)) => Message::decode(stored)
+                .map(Value::Protobuf)
+                .ok_or_else(|| corrupt("a stored message has no name that ends".to_owned())),
             Some((&tag, _)) => Err(Error::UnsupportedValue { tag }),
             None => Err(corrupt("a stored value has no tag".to_owned())),
         }
@@ -160,6 +178,7 @@ impl fmt::Debug for Value {
             Value::Raw(bytes) => write!(f, "Raw({} bytes)", bytes.len()),
             Value::Json(json) => write!(f, "Json({})", json::kind(json)),
             Value::MessagePack(bytes) => write!(f, "MessagePack({} bytes)", bytes.len()),
+            Value::Protobuf(message) => message.fmt(f),
         }
     }
 }
@@ -167,6 +186,12 @@ impl fmt::Debug for Value {
 impl From<serde_json::Value> for Value {
     fn from(json: serde_json::Value) -> Self {
         Value::Json(json)
+    }
+}
+
+impl From<Message> for Value {
+    fn from(message: Message) -> Self {
+        Value::Protobuf(message)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use llmdb::{Change, DiffRow, Fact, PartitionId, Rectangle, Row, Stats, TxTime, ValidTime, Value};
-use llmdb::{Cursor, FeedInfo, NamedCheckpoint, Retention, RetireReport, VerifyReport};
+use llmdb::{Cursor, FeedInfo, NamedCheckpoint, Retention, RetireReport, ValueKind, VerifyReport};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use std::ops::Range;
@@ -185,6 +185,8 @@ impl Nearest {
 #[derive(Serialize)]
 struct FactBody {
     value: Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     #[serde(flatten)]
     valid: ValidBody,
     tx: i64,
@@ -196,6 +198,8 @@ struct SegmentBody {
     valid: ValidBody,
     tx: i64,
     value: Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -216,6 +220,8 @@ struct RectangleBody {
     tx_to: i64,
     tx: i64,
     value: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     #[serde(skip_serializing_if = "is_false")]
     absent: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,6 +244,8 @@ struct ChangeBody {
     key: KeyBody,
     op: &'static str,
     value: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     #[serde(flatten)]
     valid: ValidBody,
     tx: i64,
@@ -359,14 +367,15 @@ impl ValidBody {
 impl From<Fact> for FactBody {
     fn from(fact: Fact) -> Self {
         let valid = ValidBody::new(fact.valid_from, fact.valid_to);
-        Self { value: json_of(fact.value), valid, tx: fact.tx.0 }
+        let kind = kind_of(&fact.value);
+        Self { value: json_of(fact.value), kind, valid, tx: fact.tx.0 }
     }
 }
 
 impl From<Fact> for SegmentBody {
     fn from(fact: Fact) -> Self {
-        let FactBody { value, valid, tx } = fact.into();
-        Self { valid, tx, value }
+        let FactBody { value, kind, valid, tx } = fact.into();
+        Self { valid, tx, value, kind }
     }
 }
 
@@ -378,6 +387,7 @@ impl From<Rectangle> for RectangleBody {
             tx_to: rectangle.tx_to.0,
             tx: rectangle.tx.0,
             absent: rectangle.value.is_none(),
+            kind: rectangle.value.as_ref().and_then(kind_of),
             value: rectangle.value.map(json_of),
             note: rectangle.note,
         }
@@ -391,6 +401,7 @@ impl From<Change> for ChangeBody {
             partition,
             key: KeyBody::new(change.key, KeyForm::Text),
             op: change.op.as_str(),
+            kind: change.value.as_ref().and_then(kind_of),
             value: change.value.map(json_of),
             valid: ValidBody::new(change.valid_from, change.valid_to),
             tx: change.tx.0,
@@ -408,6 +419,11 @@ impl From<FeedInfo> for FeedBody {
 /// A cursor; none before the first write.
 pub fn cursor_text(cursor: Cursor) -> Option<String> {
     (cursor > Cursor::START).then(|| cursor.to_string())
+}
+
+/// What kind of value it is, where that is not JSON.
+fn kind_of(value: &Value) -> Option<&'static str> {
+    (value.kind() != ValueKind::Json).then(|| value.kind().as_str())
 }
 
 /// The value as JSON, without a copy where it is.

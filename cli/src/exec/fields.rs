@@ -63,6 +63,14 @@ pub enum BadRequest {
         /// Why.
         cause: llmdb::Error,
     },
+    /// A value that cannot be one.
+    #[error("the field `{field}`: {cause}")]
+    BadValue {
+        /// The field.
+        field: &'static str,
+        /// Why.
+        cause: llmdb::Error,
+    },
     /// Text that is not base64.
     #[error("the field `{field}` is not base64: {cause}")]
     BadBase64 {
@@ -85,7 +93,7 @@ impl BadRequest {
     /// The code of the answer.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BadTime { cause, .. } => cause.code(),
+            Self::BadTime { cause, .. } | Self::BadValue { cause, .. } => cause.code(),
             _ => "bad_request",
         }
     }

@@ -5,6 +5,7 @@ use super::fields::{BadRequest, Fields, KeyForm, Result, required, time_of, wron
 use super::retention;
 use super::tx::Tx;
 use super::upkeep::UpkeepOp;
+use super::values::value;
 use llmdb::{Isolation, PartitionId, Retention, TxTime, ValidTime};
 use serde_json::Value as Json;
 
@@ -271,9 +272,9 @@ fn savepoint(fields: &mut Fields, what: SavepointOf) -> Result<Op> {
 }
 
 fn put(fields: &mut Fields) -> Result<Write> {
-    let value = required("value", fields.json("value"))?;
+    let value = value(fields)?;
     let ttl = fields.micros("ttl")?;
-    let write = write(fields, What::Value(value.into()))?;
+    let write = write(fields, What::Value(value))?;
     match (ttl, write.valid_from, write.valid_to) {
         (Some(_), Some(_), _) => Err(BadRequest::Both { a: "ttl", b: "valid_from" }),
         (Some(_), _, Some(_)) => Err(BadRequest::Both { a: "ttl", b: "valid_to" }),

@@ -1,7 +1,7 @@
 //! `llmdb import ndjson`: facts as lines of JSON.
 //!
 //! ```text
-//! line := {"key" | "key_b64", "value" | "value_b64" | "value_msgpack_b64",
+//! line := {"key" | "key_b64", "value" | "value_b64" | "value_msgpack_b64" | "value_protobuf",
 //!          "op"?: "put" | "end" | "delete", "valid_from"?, "valid_to"?, "partition"?, "note"?, "tx"?}
 //! ```
 //!
@@ -13,9 +13,10 @@ use crate::error::{Error, Result};
 use crate::exec::fields::{BadRequest, Fields};
 use crate::exec::lines::{LINE_BYTES_MAX, Line, Lines};
 use crate::exec::request::{What, Write, write};
+use crate::exec::values::value;
 use crate::stop::Stop;
 use crate::write::{apply, partition_to_write};
-use llmdb::{Db, TxTime, Value, WriteTx};
+use llmdb::{Db, TxTime, WriteTx};
 use std::io::Read;
 use std::path::Path;
 
@@ -161,19 +162,5 @@ fn what(fields: &mut Fields) -> Result<What, BadRequest> {
         Some("end") => Ok(What::End),
         Some("delete") => Ok(What::Deletion),
         Some(op) => Err(BadRequest::UnknownOp { op: op.to_owned() }),
-    }
-}
-
-fn value(fields: &mut Fields) -> Result<Value, BadRequest> {
-    let json = fields.json("value");
-    let raw = fields.base64("value_b64")?;
-    let packed = fields.base64("value_msgpack_b64")?;
-    match (json, raw, packed) {
-        (Some(json), None, None) => Ok(Value::Json(json)),
-        (None, Some(bytes), None) => Ok(Value::Raw(bytes)),
-        (None, None, Some(bytes)) => Ok(Value::MessagePack(bytes)),
-        (None, None, None) => Err(BadRequest::Missing { field: "value" }),
-        (Some(_), _, _) => Err(BadRequest::Both { a: "value", b: "value_b64" }),
-        (None, ..) => Err(BadRequest::Both { a: "value_b64", b: "value_msgpack_b64" }),
     }
 }

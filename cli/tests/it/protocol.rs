@@ -348,6 +348,47 @@ fn a_feed_with_a_name_goes_on_behind_what_was_acknowledged() {
 }
 
 #[test]
+fn values_of_every_kind_go_in_and_are_told_apart() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    let cases = [
+        (json!({"value": {"n": 1}}), json!({"n": 1}), json!(null)),
+        (json!({"value_b64": "AP8="}), json!({"$base64": "AP8="}), json!("raw")),
+        (json!({"value_msgpack_b64": "gaFhAQ=="}), json!({"a": 1}), json!("messagepack")),
+        (
+            json!({"value_protobuf": {"name": "a.B", "b64": "CAE="}}),
+            json!({"$protobuf": "CAE=", "name": "a.B"}),
+            json!("protobuf"),
+        ),
+        (json!({"value_protobuf": {"b64": ""}}), json!({"$protobuf": ""}), json!("protobuf")),
+    ];
+    for (n, (value, shown, kind)) in cases.iter().enumerate() {
+        let mut put = json!({"op": "put", "key": "k", "valid_from": n});
+        put.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        exec.ok(put);
+        let answer = exec.ok(json!({"op": "get", "key": "k", "valid": n}));
+        assert_eq!((&answer["value"], &answer["kind"]), (shown, kind));
+    }
+    for op in ["history", "timeline"] {
+        let answer = exec.ok(json!({"op": op, "key": "k"}));
+        let list = answer.as_object().unwrap().values().find_map(|list| list.as_array()).unwrap();
+        for kind in ["raw", "messagepack", "protobuf"] {
+            assert!(list.iter().any(|entry| entry["kind"] == kind), "{op}: {kind}");
+        }
+    }
+    let put = |value: serde_json::Value| {
+        let mut put = json!({"op": "put", "key": "k"});
+        put.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        put
+    };
+    let broken = json!({"value_protobuf": {"b64": "CA=="}});
+    assert_eq!(exec.code(put(broken)), "bad_value");
+    assert_eq!(exec.code(put(json!({"value": 1, "value_b64": ""}))), "bad_request");
+    assert_eq!(exec.code(put(json!({"value_protobuf": {"b64": "", "type": "x"}}))), "bad_request");
+    assert_eq!(exec.code(put(json!({}))), "bad_request");
+}
+
+#[test]
 fn partitions_keep_keys_apart_by_number_and_by_name() {
     let (_dir, db) = place();
     let mut exec = Exec::start(&db);

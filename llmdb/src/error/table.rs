@@ -74,6 +74,7 @@ table! {
     KeyTooLong         "key_too_long"        Validation;
     ValueTooLong       "value_too_long"      Validation;
     BadValue           "bad_value"           Validation;
+    Lossy              "lossy"               Validation;
     ValueMismatch      "value_mismatch"      Validation;
     ReservedPartition  "reserved_partition"  Validation;
     EmptyName          "empty_name"          Validation;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// How deep arrays and objects may be nested: what is read back is parsed, and parsers of
 /// untrusted text bound their recursion.
-const DEPTH_MAX: usize = 126;
+pub(super) const DEPTH_MAX: usize = 126;
 
 /// The key by which `serde_json` hands numbers of any size from its parser to its values. An
 /// object that starts with it would be read back as a number.
@@ -39,6 +39,15 @@ pub(super) fn check(json: &Value) -> Result<()> {
 /// Bytes as JSON.
 pub(super) fn bytes(bytes: &[u8]) -> Value {
     json!({ "$base64": STANDARD.encode(bytes) })
+}
+
+/// A message of Protobuf as JSON.
+pub(super) fn message(message: &super::Message) -> Value {
+    let mut json = json!({ "$protobuf": STANDARD.encode(message.bytes()) });
+    if let Some(name) = message.name() {
+        json["name"] = name.into();
+    }
+    json
 }
 
 /// What a document is, without what is in it.

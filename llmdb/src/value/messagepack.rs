@@ -36,7 +36,7 @@ fn with_plain_numbers(bytes: &[u8], prefix: &[u8]) -> Vec<u8> {
     let mut rest = bytes;
     while !rest.is_empty() {
         if let Some(text) = rest.strip_prefix(prefix)
-            && let Some(number) = text.get(..element_len(text)).and_then(plain_number)
+            && let Some(number) = text.get(..element_len(text)).and_then(spelled_number)
         {
             out.extend_from_slice(&number);
             rest = &text[element_len(text)..];
@@ -50,12 +50,17 @@ fn with_plain_numbers(bytes: &[u8], prefix: &[u8]) -> Vec<u8> {
 }
 
 /// The number that a string element spells, unless it takes JSON to say it exactly.
-fn plain_number(text: &[u8]) -> Option<Vec<u8>> {
-    let text: &str = rmp_serde::from_slice(text).ok()?;
+fn spelled_number(text: &[u8]) -> Option<Vec<u8>> {
+    plain_number(rmp_serde::from_slice(text).ok()?)
+}
+
+/// A number of JSON, unless it takes all its digits to say it exactly.
+pub(super) fn plain_number(text: &str) -> Option<Vec<u8>> {
     if let Ok(unsigned) = text.parse::<u64>() {
         return rmp_serde::to_vec(&unsigned).ok();
     }
-    if let Ok(signed) = text.parse::<i64>() {
+    // There is an integer 0, and no other one.
+    if let Some(signed) = text.parse::<i64>().ok().filter(|signed| *signed != 0) {
         return rmp_serde::to_vec(&signed).ok();
     }
     let float = text.parse::<f64>().ok()?;

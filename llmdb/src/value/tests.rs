@@ -54,13 +54,15 @@ fn the_tag_is_the_first_byte() {
     assert_eq!(Value::from(&b"ab"[..]).encode().unwrap(), b"\0ab");
     assert_eq!(Value::from(json!({"a": 1})).encode().unwrap(), b"\x01{\"a\":1}");
     assert_eq!(Value::of(&7).unwrap().encode().unwrap(), b"\x02\x07");
+    let message = Message::new(Some("a.B"), [8, 1]).unwrap();
+    assert_eq!(Value::from(message).encode().unwrap(), b"\x03\x03a.B\x08\x01");
 }
 
 #[test]
 fn tags_of_later_versions_and_damage_are_told_apart() {
-    let later = Value::decode(b"\x03abc");
-    assert!(matches!(later, Err(Error::UnsupportedValue { tag: 3 })), "{later:?}");
-    for damaged in [&b""[..], b"\x01", b"\x01{", b"\x01\xFF"] {
+    let later = Value::decode(b"\x04abc");
+    assert!(matches!(later, Err(Error::UnsupportedValue { tag: 4 })), "{later:?}");
+    for damaged in [&b""[..], b"\x01", b"\x01{", b"\x01\xFF", b"\x03", b"\x03\x02a", b"\x03\x01-"] {
         assert!(matches!(Value::decode(damaged), Err(Error::Corrupt { .. })));
     }
 }
@@ -212,5 +214,130 @@ proptest! {
         let hostile = Value::MessagePack(bytes.clone());
         let _ = (hostile.to_json(), hostile.to::<Analysis>().is_ok());
         let _ = Value::Raw(bytes).to::<String>().is_ok();
+    }
+}
+
+fn lossy(value: &Value, to: ValueKind) {
+    let converted = value.convert(to);
+    assert!(matches!(converted, Err(Error::Lossy { .. })), "{value:?}: {converted:?}");
+}
+
+#[test]
+fn what_another_kind_cannot_say_is_not_converted() {
+    let kinds = [ValueKind::Raw, ValueKind::Json, ValueKind::MessagePack, ValueKind::Protobuf];
+    for number in [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1.10",
+        "1e+400",
+        "0.10000000000000001",
+        "-0",
+    ] {
+        lossy(&Value::from(parse(number)), ValueKind::MessagePack);
+        lossy(&Value::from(json!({"a": [parse(number)]})), ValueKind::MessagePack);
+    }
+    let odd: [&[u8]; 9] = [
+        b"\xcb\x7f\xf8\0\0\0\0\0\0", // NaN
+        b"\xca\x7f\x80\0\0",         // infinity
+        b"\xc4\x02\x00\xFF",         // binary
+        b"\xd4\x01\x00",             // an extension
+        b"\xc7\x00\x01",
+        b"\x81\x01\xa1a",          // a key that is no string
+        b"\x82\xa1a\x01\xa1a\x02", // a key twice
+        b"\xa1\xFF",               // no UTF-8
+        &[0x91; 200],
+    ];
+    for bytes in odd {
+        lossy(&Value::MessagePack(bytes.to_vec()), ValueKind::Json);
+    }
+    let number = [&[0x82, 0xbc][..], json::NUMBER_KEY.as_bytes(), b"\xa17\xa1b\x01"].concat();
+    assert_eq!(json::NUMBER_KEY.len(), 0x1c);
+    lossy(&Value::MessagePack(number), ValueKind::Json);
+    for broken in [&b""[..], b"\xc1", b"\x92\x01", b"\x01\x02", b"\xdd\xFF\xFF\xFF\xFF"] {
+        let converted = Value::MessagePack(broken.to_vec()).convert(ValueKind::Json);
+        assert!(matches!(converted, Err(Error::BadValue { .. })), "{broken:?}: {converted:?}");
+    }
+    let named = Value::from(Message::new(Some("a.B"), [8, 1]).unwrap());
+    let raw = Value::Raw(b"text".to_vec());
+    for to in kinds {
+        if to != ValueKind::Protobuf {
+            lossy(&named, to);
+        }
+        if !matches!(to, ValueKind::Raw | ValueKind::MessagePack) {
+            lossy(&raw, to);
+        }
+        let same = raw.convert(raw.kind()).unwrap();
+        assert_eq!(same, raw);
+    }
+    lossy(&Value::of(&7).unwrap(), ValueKind::Raw);
+    let unnamed = Value::from(Message::new(None, [8, 1]).unwrap());
+    assert_eq!(unnamed.convert(ValueKind::Raw).unwrap(), Value::Raw(vec![8, 1]));
+}
+
+#[test]
+fn a_message_is_kept_with_its_name() {
+    let message = Message::new(Some("memory.Fact"), [0x0a, 1, b'x']).unwrap();
+    let value = Value::from(message.clone());
+    let read = Value::decode(&value.clone().encode().unwrap()).unwrap();
+    assert_eq!(read, value);
+    assert_eq!(read.to_json(), json!({"$protobuf": "CgF4", "name": "memory.Fact"}));
+    assert!(matches!(read.to::<String>(), Err(Error::ValueMismatch { .. })));
+    let shown = format!("{read:?}");
+    assert_eq!(shown, "Message(memory.Fact, 3 bytes)");
+    let Value::Protobuf(read) = read else { panic!("{shown}") };
+    assert_eq!((read.name(), read.bytes()), (Some("memory.Fact"), message.bytes()));
+}
+
+proptest! {
+    /// Whatever is converted says the same, and converts back.
+    #[test]
+    fn json_that_becomes_messagepack_comes_back_digit_by_digit(json in any_json()) {
+        let value = Value::from(json.clone());
+        match value.convert(ValueKind::MessagePack) {
+            Ok(packed) => {
+                let back = packed.convert(ValueKind::Json).unwrap();
+                prop_assert_eq!(back.to_json().to_string(), json.to_string());
+                prop_assert_eq!(packed.to_json(), json);
+            }
+            Err(error) => prop_assert!(matches!(error, Error::Lossy { .. }), "{error}"),
+        }
+    }
+
+    #[test]
+    fn messagepack_that_becomes_json_says_the_same_when_it_comes_back(
+        value in any::<(bool, i64, u64, f64, f32, String, Vec<i16>, Option<u8>)>(),
+        names in proptest::collection::btree_map("[a-z]{0,40}", any::<u32>(), 0..20),
+    ) {
+        let packed = Value::of(&(&value, &names)).unwrap();
+        match packed.convert(ValueKind::Json) {
+            Ok(json) => {
+                let again = json.convert(ValueKind::MessagePack).unwrap();
+                prop_assert_eq!(again.convert(ValueKind::Json).unwrap(), json);
+                type Typed = (
+                    (bool, i64, u64, f64, f32, String, Vec<i16>, Option<u8>),
+                    std::collections::BTreeMap<String, u32>,
+                );
+                prop_assert_eq!(again.to::<Typed>().unwrap(), (value, names));
+            }
+            Err(error) => {
+                prop_assert!(!value.3.is_finite() || !value.4.is_finite(), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn raw_bytes_are_binary_and_back(bytes in proptest::collection::vec(any::<u8>(), 0..70_000)) {
+        let packed = Value::Raw(bytes.clone()).convert(ValueKind::MessagePack).unwrap();
+        let back = packed.convert(ValueKind::Raw).unwrap();
+        prop_assert_eq!(back, Value::Raw(bytes));
+    }
+
+    #[test]
+    fn hostile_bytes_are_converted_or_refused(
+        bytes in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let hostile = Value::MessagePack(bytes.clone());
+        let _ = (hostile.convert(ValueKind::Json), hostile.convert(ValueKind::Raw));
+        let _ = Value::decode(&[&[PROTOBUF][..], &bytes].concat());
     }
 }
