@@ -204,6 +204,26 @@ fn numbers_come_back_digit_by_digit() {
     }
 }
 
+/// The limit that the contract states: behind other members the key is one like any other.
+#[test]
+fn an_object_that_begins_as_the_parser_spells_numbers_is_a_number() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    let mut kept = |value: &str| {
+        exec.send(format!("{{\"op\":\"put\",\"key\":\"n\",\"value\":{value}}}\n").as_bytes());
+        let put = exec.answer();
+        exec.send(b"{\"op\":\"get\",\"key\":\"n\"}\n");
+        (put["ok"].clone(), exec.answer().to_string())
+    };
+    let (ok, first) = kept(r#"{"$serde_json::private::Number":"12"}"#);
+    assert!(ok == true && first.contains("\"value\":12,"), "{first}");
+    let behind = r#"{"a":1,"$serde_json::private::Number":"12"}"#;
+    let (ok, second) = kept(behind);
+    assert!(ok == true && second.contains(behind), "{second}");
+    let (ok, _) = kept(r#"{"$serde_json::private::Number":"twelve"}"#);
+    assert_eq!(ok, false);
+}
+
 #[test]
 fn keys_are_any_bytes() {
     let (_dir, db) = place();
