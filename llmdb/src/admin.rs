@@ -73,6 +73,19 @@ impl Db {
         Ok(())
     }
 
+    /// Makes the file as short as what it holds allows, and answers by how many bytes: pages at its
+    /// end are moved to its front in steps, while readers and writers go on, and the end is cut
+    /// off. What views hold there stays until it is called again. Reads the whole database.
+    ///
+    /// # Errors
+    /// Those of [`Db::checkpoint`]. The contents never change.
+    pub fn shrink(&self) -> Result<u64> {
+        let engine = &self.core().engine;
+        let report = engine.shrink()?;
+        let pages = report.pages_before.saturating_sub(report.pages_after);
+        Ok(pages * engine.pager().page_size() as u64)
+    }
+
     /// Reads and judges every page of the newest state, and every entry against the others. Reads
     /// all of the database, while reading, commits and checkpoints go on.
     ///

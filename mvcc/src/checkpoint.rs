@@ -30,6 +30,11 @@ impl Checkpointing {
         self.lsn
     }
 
+    /// The next checkpoint is made even if nothing was committed since the last one.
+    pub(crate) fn forget(&mut self) {
+        self.seq = None;
+    }
+
     pub(crate) fn starting_at(lsn: Lsn, seq: Option<u64>) -> Self {
         Checkpointing { keep_from: lsn, lsn, seq, archived: None }
     }

@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::sequencer::Sequencer;
 use crate::stats::EngineStats;
 use crate::visible::Visible;
-use crate::{EngineOptions, Error, Isolation, Result, Snapshot, WriteTx};
+use crate::{EngineOptions, Error, Isolation, Result, ShrinkReport, Snapshot, WriteTx};
 use llmdb_storage::{
     Budget, CheckpointReport, CommitMark, OnProgress, Opened, Pager, TreeId, Verification,
     VerifyReport, Writer, copy_trees,
@@ -284,6 +284,16 @@ impl Engine {
     /// for good.
     pub fn checkpoint(&self) -> Result<CheckpointReport> {
         self.shared.checkpoint()
+    }
+
+    /// Makes the file as short as what it holds allows: pages at its end are moved to its front in
+    /// steps, while readers and writers go on, and the end is cut off. What snapshots, or values of
+    /// more than 64 MiB, hold there stays. Reads all leaves.
+    ///
+    /// # Errors
+    /// As [`Engine::checkpoint`]. What was done by then stays done; the contents never change.
+    pub fn shrink(&self) -> Result<ShrinkReport> {
+        self.shared.shrink()
     }
 
     /// Reads and judges every page of the newest state, while commits and checkpoints go on: they

@@ -79,6 +79,7 @@ mod record;
 mod replay;
 mod savepoint;
 mod sequencer;
+mod shrink;
 mod slots;
 #[allow(unsafe_code, reason = "a pinned version keeps the pages that a reader borrows")]
 mod snapshot;
@@ -96,6 +97,7 @@ pub use long::{Ahead, ValueWriter, Written};
 pub use options::{Durability, EngineOptions, Isolation};
 pub use replay::{Replayed, replay_archive};
 pub use savepoint::{Savepoint, Savepoints};
+pub use shrink::ShrinkReport;
 pub use snapshot::Snapshot;
 pub use stats::EngineStats;
 pub use transaction::{Committed, Intent, WriteTx};

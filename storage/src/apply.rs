@@ -182,7 +182,7 @@ impl Writer {
         Ok(written)
     }
 
-    fn write_extent(&mut self, value: &[u8]) -> Result<Extents> {
+    pub(crate) fn write_extent(&mut self, value: &[u8]) -> Result<Extents> {
         let pages = extent::pages_for(value.len(), self.pager.page_size);
         let parts = self.space.alloc_run(pages, extent::PARTS_MAX);
         let parts = parts.map_err(|error| self.space_error(error))?;

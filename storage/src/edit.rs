@@ -93,7 +93,7 @@ impl<'w> Edit<'w> {
     }
 
     /// Leads the path to the leaf that covers `key`. `false` if the tree is empty.
-    fn position(&mut self, key: &[u8]) -> Result<bool> {
+    pub(crate) fn position(&mut self, key: &[u8]) -> Result<bool> {
         self.keep_what_covers(key);
         if self.path.is_empty() {
             let root = self.root();

@@ -66,7 +66,7 @@
 //!
 //! No log, no transactions, no locks between threads, no time: `llmdb-wal`, `llmdb-mvcc` and
 //! `llmdb-temporal` have these. No page source that copies pages into frames on reading, no
-//! compression, no shrinking of the file yet.
+//! compression yet.
 
 #![deny(unsafe_code)]
 
@@ -102,6 +102,8 @@ mod page_writes;
 mod pager;
 #[allow(unsafe_code, reason = "a reader rests on its pin")]
 mod reader;
+#[allow(unsafe_code, reason = "values are read by the writer that moves them")]
+mod relocate;
 mod restore;
 #[allow(
     dead_code,
@@ -142,6 +144,7 @@ pub use increment::copy_changes;
 pub use long::{LongWriter, REFERENCE_BYTES_MIN, Reference, Reserve};
 pub use pager::Pager;
 pub use reader::{Reader, Roots};
+pub use relocate::Relocation;
 pub use restore::Restoring;
 pub use space::{Reservation, RunId};
 pub use store::{Opened, StoreOptions, create, open};

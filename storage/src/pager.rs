@@ -27,6 +27,8 @@ pub struct Pager {
     pub(crate) table: PageTable,
     pub(crate) seed: Seed,
     pub(crate) budget: Arc<Budget>,
+    /// Held while the file grows or is cut: by checkpoints and writers of long values alike.
+    resizing: parking_lot::Mutex<()>,
     /// Pages that the file has room for; touching the map beyond would be a signal.
     file_pages: AtomicU64,
     /// Long values were written ahead of their commits since the file was last synced for them.
@@ -70,6 +72,7 @@ impl Pager {
             frames: Frames::new(page_size, frames)?,
             table: PageTable::new(pages)?,
             seed: Seed::new(uuid),
+            resizing: parking_lot::Mutex::new(()),
             budget,
             file,
             map,
@@ -97,6 +100,10 @@ impl Pager {
 
     /// Makes the file at least `pages` long, in steps, so that few commits pay for growth.
     pub(crate) fn grow(&self, pages: u64) -> Result<()> {
+        if pages <= self.file_pages() {
+            return Ok(());
+        }
+        let _alone = self.resizing.lock();
         let now = self.file_pages();
         if pages <= now {
             return Ok(());
@@ -113,9 +120,20 @@ impl Pager {
         // Where the step does not fit on the device, exactly what is needed may.
         let generous = pages.max(now + step).min(self.table.pages());
         let pages = allocate(generous).or_else(|_| allocate(pages))?;
-        // Checkpoints grow the file without the writer's lock: whoever comes last, it never shrinks.
-        self.file_pages.fetch_max(pages, Ordering::Release);
+        self.file_pages.store(pages, Ordering::Release);
         Ok(())
+    }
+
+    /// Cuts the file to `pages`. No live root, and no page taken by anybody, lies beyond: so nobody
+    /// holds, or ever forms again, a reference to the map there.
+    pub(crate) fn cut(&self, pages: u64) -> Result<()> {
+        let _alone = self.resizing.lock();
+        if pages >= self.file_pages() {
+            return Ok(());
+        }
+        // Before the file: a reference beyond is an error from here on, not a signal.
+        self.file_pages.store(pages, Ordering::Release);
+        Ok(self.file.set_len(pages * self.page_size as u64)?)
     }
 
     /// The node that `page_ref` names.
@@ -179,7 +197,7 @@ impl Pager {
             return Err(Error::corrupt(id, "a reference leads beyond the end of the file"));
         }
         let len = pages as usize * self.page_size;
-        // SAFETY: within the file by the check (which never shrinks while it is open), hence
+        // SAFETY: within the file by the check (which is cut only where no live root reaches), hence
         // within the map (`grow` keeps to it); unchanged meanwhile by the caller's pin.
         Ok(unsafe { mapped(&self.map, id.0 * self.page_size as u64, len) })
     }

@@ -38,8 +38,8 @@
 //!
 //! # Not here
 //!
-//! No bitmap pages, no directory of them, no file growth: the pager owns these. No relocation of
-//! tail pages. No locks: the caller serialises access.
+//! No bitmap pages, no directory of them, no file growth: the pager owns these. Relocation of tail
+//! pages is one level up. No locks: the caller serialises access.
 
 mod alloc;
 mod bitmap;

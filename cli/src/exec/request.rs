@@ -47,6 +47,8 @@ pub enum Op {
     Savepoint(SavepointOf, String),
     /// Write what the log holds to the file.
     Checkpoint,
+    /// Make the file as short as what it holds allows.
+    Compact,
     /// Pin what was known at a time, or is known now, under a name.
     NameCheckpoint(String, Option<Tx>),
     /// Drop such a name.
@@ -221,6 +223,7 @@ impl Request {
             "rollback_to" => savepoint(&mut fields, SavepointOf::RollBackTo)?,
             "release" => savepoint(&mut fields, SavepointOf::Release)?,
             "checkpoint" => Op::Checkpoint,
+            "compact" => Op::Compact,
             "name_checkpoint" => {
                 Op::NameCheckpoint(required("name", fields.string("name")?)?, fields.time("tx")?)
             }

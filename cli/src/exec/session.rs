@@ -63,6 +63,10 @@ impl<'db> Session<'db> {
                 self.db.checkpoint()?;
                 Ok(Answer::Done)
             }
+            Op::Compact => {
+                self.db.shrink()?;
+                Ok(Answer::Done)
+            }
             Op::NameCheckpoint(name, tx) => self.name_checkpoint(&name, tx),
             Op::DropCheckpoint(name) => {
                 Ok(Answer::Committed(Some(self.db.drop_checkpoint(&name)?)))

@@ -62,6 +62,7 @@ fn answers_are_exactly_as_the_contract_says() {
         ),
     );
     transcript(r#"{"op":"checkpoint"}"#, r#"{"ok":true}"#);
+    transcript(r#"{"op":"compact"}"#, r#"{"ok":true}"#);
     transcript(r#"{"op":"end","key":"user:1","valid_from":40}"#, r#"{"ok":true,"tx":3}"#);
     transcript(
         r#"{"op":"changes","next":"1:0"}"#,

@@ -85,6 +85,7 @@ impl File for WatchedFile {
         self.0.allocate(offset, len)
     }
     fn set_len(&self, len: u64) -> Result<()> {
+        self.1.before_call("set_len", self.path());
         self.0.set_len(len)
     }
     fn len(&self) -> Result<u64> {
@@ -243,6 +244,8 @@ fn a_crash_before_any_call_leaves_a_prefix_with_all_that_was_acknowledged() {
         engine.create_tree("t").unwrap();
         watch.watching.store(true, Ordering::Relaxed);
         (0..12).for_each(|i| step(&watch, &engine, &mut random, i));
+        engine.shrink().unwrap();
+        (0..3).for_each(|i| step(&watch, &engine, &mut random, i));
         engine.close().unwrap();
         drop(engine);
         let engine = open(&vfs);

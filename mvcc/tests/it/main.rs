@@ -15,4 +15,5 @@ mod memory;
 mod refusals;
 mod regressions;
 mod savepoints;
+mod shrink;
 mod stress;

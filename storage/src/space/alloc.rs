@@ -179,6 +179,12 @@ impl Space {
         self.page_hint = 0;
     }
 
+    /// As [`Space::rewind`], for runs too: what is taken from here on lies as far in front as it can.
+    pub fn rewind_all(&mut self) {
+        self.page_hint = 0;
+        self.run_hint = 0;
+    }
+
     /// Takes `pages` pages in at most `parts_max` runs, ascending: one run if a bounded search finds
     /// it, else the largest gaps it met, else one run at the end of the file. A file that may not
     /// grow that far is searched whole.
