@@ -3,6 +3,7 @@
 mod admin;
 mod bench;
 mod completions;
+mod erase;
 mod exec;
 mod keys;
 mod open;
@@ -19,6 +20,7 @@ mod write;
 pub use admin::{Admin, Stats};
 pub use bench::Bench;
 pub use completions::Completions;
+pub use erase::{Erase, Erasures};
 pub use exec::Exec;
 pub use keys::{At, Keys};
 pub use open::{DurabilityArg, Open};
@@ -88,6 +90,11 @@ pub enum Command {
     Diff(Diff),
     /// What was written, in order
     Changes(Changes),
+    /// Erase a key for good: every version of it, from every file
+    #[command(after_help = erase::EXAMPLES)]
+    Erase(Erase),
+    /// What was erased when, without saying what it was
+    Erasures(Erasures),
     /// Check every page and every invariant
     Verify(Admin),
     /// Sizes and counts

@@ -80,6 +80,14 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         Command::Changes(args) => (&args.open, args.output, changes_request(args)?),
         Command::Checkpoint(command) => return checkpoint_question(command).map(Some),
         Command::Retention(command) => return retention_question(command).map(Some),
+        Command::Erase(args) => {
+            let target = target(&args.key, &args.keys)?;
+            (&args.open, args.output, Op::Erase(target, !args.later))
+        }
+        Command::Erasures(args) => {
+            let op = if args.finish { Op::FinishErasures } else { Op::Erasures };
+            (&args.open, args.output, op)
+        }
         Command::Verify(args) => (&args.open, args.output, Op::Verify),
         Command::Stats(args) if args.deep => {
             (&args.open, args.output, Op::Upkeep(UpkeepOp::TreeStats))

@@ -9,6 +9,7 @@
 //! batches of lines are read ahead.
 
 pub mod answer;
+pub mod erasures;
 pub mod feeds;
 pub mod fields;
 pub mod lines;

@@ -3,8 +3,8 @@
 use crate::exec::answer::{Answer, cursor_text, json_of};
 use crate::table::{Screen, printable, printable_key};
 use llmdb::{
-    Change, DiffRow, Fact, FeedInfo, NamedCheckpoint, Rectangle, RetireReport, Row, Stats, TxTime,
-    ValidTime, Value, VerifyReport,
+    Change, DiffRow, Erasure, Fact, FeedInfo, NamedCheckpoint, Rectangle, RetireReport, Row, Stats,
+    TxTime, ValidTime, Value, VerifyReport,
 };
 use serde_json::Value as Json;
 use std::fmt::Write;
@@ -52,6 +52,14 @@ pub fn show(answer: Answer, screen: Screen) -> String {
         Answer::Checkpoints(checkpoints) => {
             let row = |named: NamedCheckpoint| [tx_time(named.tx), named.name];
             screen.table(LINES_SHORT, ["known", "name"], checkpoints.into_iter().map(row))
+        }
+        Answer::Erasure(ticket, state) => crate::exec::erasures::show(ticket, &state),
+        Answer::Erasures(erasures) => {
+            let row = |erasure: Erasure| {
+                let state = if erasure.complete { "complete" } else { "pending" };
+                [tx_time(erasure.ticket.tx), erasure.ticket.to_string(), state.to_owned()]
+            };
+            screen.table(LINES_SHORT, ["when", "ticket", "state"], erasures.into_iter().map(row))
         }
         Answer::Retention(policy, kept) => crate::exec::retention::show(&policy, &kept),
         Answer::Retired(report) => {

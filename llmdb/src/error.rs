@@ -119,6 +119,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// Text that is no [`ErasureTicket`](crate::ErasureTicket).
+    #[error("not a ticket of an erasure")]
+    BadTicket,
+    /// No erasure has that ticket.
+    #[error("there was no such erasure")]
+    UnknownErasure,
     /// The transaction is still to come: what it will know is not decided.
     #[error("there is no transaction {tx} yet; the newest is {newest}")]
     UnknownTransaction {

@@ -38,7 +38,7 @@
 //! - [`WriteTx`], `retry`: several writes as one, and [`Db::write`]; `clock`: when they happen
 //! - [`Watch`], [`Feed`]: following what is written, and remembering how far that came
 //! - `checkpoint`, `retention`, `retire`: names for points of transaction time, how much of it is
-//!   kept, giving up the rest
+//!   kept, giving up the rest; `erase`: for good
 //! - `partition`, `admin`, `digest`: partitions by name, upkeep, one number for everything
 //! - [`Error`]: what can go wrong, with the table of codes in `error::table`
 //!
@@ -56,7 +56,7 @@
 //! # Not here
 //!
 //! Documents, graphs, vectors, full text, the query language, sandboxed code: each will be a
-//! feature of this crate. Erasing. Access control: that is the server's.
+//! feature of this crate. Access control: that is the server's.
 
 #![forbid(unsafe_code)]
 
@@ -69,6 +69,7 @@ mod core;
 mod db;
 mod decode;
 mod digest;
+mod erase;
 mod error;
 mod fact;
 mod feed;
@@ -94,6 +95,7 @@ pub use backup::{BackupReport, Progress, Restore, RestoreReport};
 pub use checkpoint::NamedCheckpoint;
 pub use compact::{CompactReport, TreeStats};
 pub use db::{Committed, Db};
+pub use erase::{Erasure, ErasureState, ErasureTicket, HeldBy};
 pub use error::{Error, ErrorClass, Result};
 pub use fact::{Change, ChangeKind, Changes, Cursor, DiffRow, Fact, Rectangle, Row, Version};
 pub use feed::{Feed, FeedInfo};

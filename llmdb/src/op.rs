@@ -44,7 +44,7 @@ pub(crate) fn absent(key: KeyRef<'_>, when: When) -> Result<Op> {
     Ok(Op::absent(partition(key)?, key.user_key, when))
 }
 
-fn partition(key: KeyRef<'_>) -> Result<PartitionId> {
+pub(crate) fn partition(key: KeyRef<'_>) -> Result<PartitionId> {
     match key.partition {
         META => Err(Error::ReservedPartition { partition: META }),
         partition => Ok(partition),

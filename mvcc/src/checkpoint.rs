@@ -17,6 +17,8 @@ pub(crate) struct Checkpointing {
     seq: Option<u64>,
     /// How far the archive has come, once that is known.
     archived: Option<Archived>,
+    /// What the log gives up is overwritten, not kept to be used again.
+    pub(crate) wipes_log: bool,
 }
 
 impl Checkpointing {
@@ -36,7 +38,7 @@ impl Checkpointing {
     }
 
     pub(crate) fn starting_at(lsn: Lsn, seq: Option<u64>) -> Self {
-        Checkpointing { keep_from: lsn, lsn, seq, archived: None }
+        Checkpointing { keep_from: lsn, lsn, seq, archived: None, wipes_log: false }
     }
 }
 
@@ -103,7 +105,10 @@ impl Shared {
         last.lsn = Lsn::new(mark.lsn);
         last.seq = Some(mark.seq);
         if let Some(log) = log {
-            log.recycle(last.keep_from)?;
+            match last.wipes_log {
+                true => log.wipe(last.keep_from)?,
+                false => log.recycle(last.keep_from)?,
+            }
         }
         Ok(report)
     }

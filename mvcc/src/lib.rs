@@ -31,6 +31,7 @@
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
 //!   waiting for one's own; `keeper`: what happens some time after
 //! - `archive`, `replay`: records kept beyond the log, and applied on top of a backup; `backup`
+//! - `wipe`: leaving nothing of what is gone in any file
 //! - `checkpoint`, `engine`: from memory to the file, opening, recovery, closing; `stats`
 //!
 //! # Invariants
@@ -87,6 +88,7 @@ mod stats;
 mod transaction;
 mod view;
 mod visible;
+mod wipe;
 
 pub use active::TxnId;
 pub use backoff::Backoff;
@@ -102,3 +104,4 @@ pub use snapshot::Snapshot;
 pub use stats::EngineStats;
 pub use transaction::{Committed, Intent, WriteTx};
 pub use view::TxView;
+pub use wipe::Wiped;

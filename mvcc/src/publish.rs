@@ -56,6 +56,11 @@ impl States {
         self.0.last_key_value().map(|(version, _)| *version)
     }
 
+    /// The mark of the oldest state held.
+    pub(crate) fn oldest_mark(&self) -> i64 {
+        self.0.first_key_value().map_or(i64::MAX, |(_, state)| state.mark)
+    }
+
     /// The oldest version held.
     pub(crate) fn oldest(&self) -> Option<Version> {
         self.0.first_key_value().map(|(version, _)| *version)

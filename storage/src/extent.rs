@@ -134,7 +134,9 @@ pub(crate) fn write(pager: &Pager, parts: &[Run], birth: Version, value: &[u8]) 
         let (value_now, table_now);
         (value_now, value_left) = value_left.split_at(from_value);
         (table_now, table_left) = table_left.split_at(from_table);
-        let slices = [IoSlice::new(value_now), IoSlice::new(table_now)];
+        // To the end of the last page, so that nothing of what it held before is left.
+        let rest = vec![0; bytes - from_value - from_table];
+        let slices = [IoSlice::new(value_now), IoSlice::new(table_now), IoSlice::new(&rest)];
         pager.file.write_all_at(&slices, page.0 * pager.page_size as u64)?;
         pager.table.clear_verified(page);
     }

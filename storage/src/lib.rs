@@ -43,6 +43,8 @@
 //! - `survey`, `bulk`: how a tree is made up, and copying trees into a new file
 //! - `image`, `increment`, `restore`: copies of a checkpoint, of what changed since another, and back
 //!
+//! - `separators`, `wipe`: leaving nothing of what is gone, where that is asked for
+//!
 //! # Invariants
 //!
 //! - **I1** A write to the file only touches pages outside of what every live root reaches. Live
@@ -105,6 +107,7 @@ mod reader;
 #[allow(unsafe_code, reason = "values are read by the writer that moves them")]
 mod relocate;
 mod restore;
+mod separators;
 #[allow(
     dead_code,
     unused_imports,
@@ -127,6 +130,7 @@ mod value;
 #[allow(unsafe_code, reason = "a version that is held is read")]
 mod verify;
 mod view;
+mod wipe;
 #[allow(unsafe_code, reason = "the newest state is read by its owner")]
 mod writer;
 
@@ -153,6 +157,7 @@ pub use survey::TreeSurvey;
 pub use value::ValueRef;
 pub use verify::{Problem, Verification, VerifyReport};
 pub use view::{Cursor, View};
+pub use wipe::{Stale, Wipe};
 pub use writer::{Sealed, SpaceUse, Writer};
 
 /// What storage operations return.

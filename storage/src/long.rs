@@ -172,6 +172,10 @@ impl<R: Reserve> LongWriter<R> {
         } else {
             u32::from_le_bytes(table[..4].try_into().expect("one chunk, one sum"))
         };
+        // To the end of the last page, so that nothing of what it held before is left.
+        let offset = self.at.1;
+        let rest = offset.next_multiple_of(self.pager.page_size as u64) - offset;
+        self.write(&vec![0; rest as usize])?;
         let pages = extent::pages_for(self.len as usize, self.pager.page_size);
         self.reserve.shorten(run, pages);
         let mut left = pages;

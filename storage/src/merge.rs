@@ -35,6 +35,7 @@ impl Edit<'_> {
         // Both nodes of a merge, and any node emptied, were made writable: born now.
         self.writer.drop_page(page, self.writer.version)?;
         self.node_mut(depth - 1).remove(index);
+        self.node_mut(depth - 1).tidy_branch();
         Ok(())
     }
 
@@ -69,6 +70,7 @@ impl Edit<'_> {
         self.set_child(depth - 1, left_index, page);
         self.writer.drop_page(sibling.page.id, born)?;
         self.node_mut(depth - 1).remove(left_index + 1);
+        self.node_mut(depth - 1).tidy_branch();
         Ok(true)
     }
 

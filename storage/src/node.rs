@@ -13,6 +13,9 @@
 //! cells lie in any order. The value of a branch entry is its child: page id (u48) and stamp
 //! (u32). The key of a branch's first entry is never looked at: it stands for "below the second".
 //!
+//! What is free in a node, removed cells included, is zero: no page carries bytes of entries that
+//! it no longer has.
+//!
 //! [`Node::validate`] is run once on bytes from the file; after it, every accessor may trust the
 //! offsets it reads (a violation panics on a slice bound, it never reads outside the page).
 
@@ -329,6 +332,8 @@ impl<'p> NodeMut<'p> {
         page::set_prefix_len(self.0, prefix.len() as u16);
         page::set_cells_len(self.0, prefix.len() as u16);
         let size = self.0.len();
+        // Nothing of what the frame or the node held before is left in what is free.
+        self.0[HEADER..size - prefix.len()].fill(0);
         self.0[size - prefix.len()..].copy_from_slice(prefix);
     }
 
@@ -374,7 +379,30 @@ impl<'p> NodeMut<'p> {
         true
     }
 
-    /// Removes entry `i`.
+    /// After an entry of a branch was removed: the first entry has no key, for it stands for all
+    /// below the second, and a prefix is that of two entries or more.
+    pub(crate) fn tidy_branch(&mut self) {
+        if self.view().is_leaf() || self.view().count() == 0 {
+            return;
+        }
+        let (at, suffix_len) = (self.view().slot(0), self.view().cell(0).suffix.len());
+        if suffix_len > 0 {
+            self.0.copy_within(at + CELL + suffix_len..at + CELL + suffix_len + CHILD, at + CELL);
+            self.0[at + CELL + CHILD..at + CELL + CHILD + suffix_len].fill(0);
+            self.0[at..at + 2].fill(0);
+            self.0[HEADER..HEADER + HEAD].fill(0);
+            page::set_garbage(self.0, page::garbage(self.0) + suffix_len as u16);
+        }
+        let prefix_len = page::prefix_len(self.0);
+        if self.view().count() == 1 && prefix_len > 0 {
+            let size = self.0.len();
+            self.0[size - prefix_len as usize..].fill(0);
+            page::set_prefix_len(self.0, 0);
+            page::set_garbage(self.0, page::garbage(self.0) + prefix_len);
+        }
+    }
+
+    /// Removes entry `i`. Its bytes go with it.
     pub(crate) fn remove(&mut self, i: usize) {
         let count = self.view().count();
         let (at, len) = (self.view().slot(i), self.view().cell(i).len());
@@ -383,6 +411,8 @@ impl<'p> NodeMut<'p> {
         self.0.copy_within(heads + HEAD * (i + 1)..slots, heads + HEAD * i);
         self.0.copy_within(slots..slots + SLOT * i, slots - HEAD);
         self.0.copy_within(slots + SLOT * (i + 1)..end, slots - HEAD + SLOT * i);
+        self.0[end - HEAD - SLOT..end].fill(0);
+        self.0[at..at + len].fill(0);
         page::set_count(self.0, count as u16 - 1);
         let cells_len = self.view().cells_len();
         if at == self.0.len() - cells_len {

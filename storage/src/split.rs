@@ -32,9 +32,20 @@ impl Edit<'_> {
         if !in_order && self.spread(leaf, &incoming)? {
             return Ok(());
         }
-        let (mut separator, mut right) = self.split(leaf, &incoming, in_order)?;
+        let (separator, right) = self.split(leaf, &incoming, in_order)?;
+        self.enter(leaf, separator, right, trend.continues_at(i))
+    }
+
+    /// Enters a child into the parent of `depth`, behind the entry that the path takes there.
+    pub(crate) fn enter(
+        &mut self,
+        depth: usize,
+        mut separator: Vec<u8>,
+        mut right: PageRef,
+        in_order: bool,
+    ) -> Result<()> {
         // Each round is one level up; the last may put a new root on top.
-        for depth in (0..leaf).rev() {
+        for depth in (0..depth).rev() {
             let index = self.path[depth].index + 1;
             let body = encode_child(right);
             let incoming = Incoming { index, key: &separator, body: &body, overflow: false };
@@ -42,7 +53,7 @@ impl Edit<'_> {
                 self.path.clear();
                 return Ok(());
             }
-            let in_order = trend.continues_at(i) || self.is_rightmost(depth, index);
+            let in_order = in_order || self.is_rightmost(depth, index);
             (separator, right) = self.split(depth, &incoming, in_order)?;
         }
         self.grow_root(&separator, right)

@@ -42,6 +42,8 @@ pub struct Trees {
     pub valid: TreeId,
     /// [`TreeName::Kept`]
     pub kept: TreeId,
+    /// [`TreeName::Erased`]
+    pub erased: TreeId,
 }
 
 /// What each tree is for. `key` is partition and user key, encoded; `~x` sorts newest first.
@@ -63,11 +65,13 @@ pub enum TreeName {
     Valid,
     /// `partition, tx_from` -> tx_to: what a partition still answers of which anything was retired.
     Kept,
+    /// `tx` -> a random id and a count: that something was erased, and not what.
+    Erased,
 }
 
 impl TreeName {
     /// All of them, in a fixed order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Heads,
         Self::Live,
         Self::Past,
@@ -76,6 +80,7 @@ impl TreeName {
         Self::Notes,
         Self::Valid,
         Self::Kept,
+        Self::Erased,
     ];
 
     /// The name under which a catalog knows the tree.
@@ -89,6 +94,7 @@ impl TreeName {
             Self::Notes => "temporal.notes",
             Self::Valid => "temporal.valid",
             Self::Kept => "temporal.kept",
+            Self::Erased => "temporal.erased",
         }
     }
 }
@@ -110,6 +116,7 @@ impl Trees {
             notes: tree(TreeName::Notes)?,
             valid: tree(TreeName::Valid)?,
             kept: tree(TreeName::Kept)?,
+            erased: tree(TreeName::Erased)?,
         })
     }
 }

@@ -96,6 +96,11 @@ impl Kept {
         if self.is_all() { vec![TxTime::MIN..TxTime::INFINITY] } else { self.stretches.clone() }
     }
 
+    /// Where the stretches begin.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = TxTime> {
+        self.stretches.iter().map(|stretch| stretch.start)
+    }
+
     /// Whether nothing was retired.
     pub fn is_all(&self) -> bool {
         self.stretches.is_empty()

@@ -33,6 +33,7 @@
 //!   are stored, as differences from newer ones;
 //! - `read`: one module a question; `read::locate` is the heart;
 //! - `kept`, `retention`, `retire`: which T's are answered, which a policy keeps, giving up the rest;
+//! - `erase`: taking every trace of a key out of the trees;
 //! - `overlay`, `pending`: a transaction's reads of its own writes;
 //! - `verify`: the invariants, checked.
 //!
@@ -72,13 +73,14 @@
 //!   whole, in `events` or in the head.
 //!
 //! # Not here
-//! Transactions, conflicts and durability (the layer above); erasing.
+//! Transactions, conflicts and durability (the layer above).
 #![forbid(unsafe_code)]
 
 mod belief;
 mod clock;
 mod codec;
 mod emit;
+mod erase;
 mod error;
 mod events;
 mod ids;
@@ -97,6 +99,7 @@ mod value;
 mod verify;
 
 pub use clock::{ClockGuard, next_tx};
+pub use erase::{Erased, complete_erasures, erase, erasures};
 pub use error::{Error, Result};
 pub use ids::{EventId, PartitionId, TreeName, Trees};
 pub use kept::Kept;

@@ -152,11 +152,26 @@ pub(crate) fn thin(
             stretches.push(from..to);
         }
     };
+    // A stretch may begin with a transaction of which nothing is left: it was erased.
+    let mut starts: Vec<TxTime> = old.starts().filter(|start| *start != TxTime::MIN).collect();
+    starts.reverse();
     let mut from = TxTime::MIN;
     for tx in txs {
         let tx = tx?;
+        while let Some(start) = starts.pop_if(|start| *start <= tx) {
+            if from < start && start < tx {
+                keep(from, start);
+                from = start;
+            }
+        }
         keep(from, tx);
         from = tx;
+    }
+    for start in starts.into_iter().rev() {
+        if from < start {
+            keep(from, start);
+            from = start;
+        }
     }
     keep(from, TxTime::INFINITY);
     Ok(Kept::new(stretches))
@@ -200,6 +215,16 @@ mod tests {
         let stretches: Vec<_> = kept.stretches().iter().map(|s| (s.start.0, s.end.0)).collect();
         // 12 by its pin; 53, which ends at 81, by all; 60 - 1 and 70 - 1 answer like 53 too.
         assert_eq!(stretches, [(i64::MIN, 1), (12, 15), (53, i64::MAX)]);
+    }
+
+    #[test]
+    fn a_stretch_whose_transaction_was_erased_is_kept_as_it_was() {
+        let policy = Policy { all_us: Some(0), tiers: Vec::new() };
+        let txs = [1, 3, 5, 9].map(|tx| Ok(TxTime(tx)));
+        let pins = [TxTime(3), TxTime(5)];
+        let first = thin(&Kept::all(), &policy, &pins[1..], TxTime(9), txs).unwrap();
+        let left = [1, 9].map(|tx| Ok(TxTime(tx)));
+        assert_eq!(thin(&first, &policy, &pins, TxTime(9), left).unwrap(), first);
     }
 
     #[test]

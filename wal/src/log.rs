@@ -321,6 +321,54 @@ impl Log {
         Ok(done?)
     }
 
+    /// Ends the segment that is being written: what is appended from now on lies in another, so that
+    /// all that was appended can be given up once it is needed no more. Not while anybody relies on
+    /// [`reserve`](Log::reserve).
+    ///
+    /// # Errors
+    /// As [`Log::reserve`]; [`Error::Poisoned`] where the log fails on the way.
+    pub fn turn(&self) -> Result<()> {
+        self.healthy()?;
+        let _alone = self.growing.lock();
+        if self.tail.lock().spares() == 0 {
+            let file_bytes = self.store.config.next_bytes(self.tail.lock().file_bytes_last());
+            let spare = self.store.create_spare(file_bytes)?;
+            self.tail.lock().add_spare(spare);
+        }
+        self.tail.lock().turn();
+        self.write_out()
+    }
+
+    /// Gives up what lies before `keep_from` like [`recycle`](Log::recycle), and overwrites it with
+    /// zeros, as well as all files that wait to be used again.
+    ///
+    /// # Errors
+    /// Those of the file system. The log stays in order; what was not done is done next time.
+    ///
+    /// # Panics
+    /// If `keep_from` is beyond what is durable.
+    pub fn wipe(&self, keep_from: Lsn) -> Result<()> {
+        assert!(keep_from <= self.durable(), "what is not durable is still needed");
+        self.healthy()?;
+        let _alone = self.growing.lock();
+        let mut writer = self.writer.lock();
+        let mut spares = self.tail.lock().take_spares();
+        let given_up = writer.recycle(&self.store, keep_from, usize::MAX, 0, &mut spares);
+        let wiped = given_up.and_then(|()| {
+            spares.iter().try_for_each(|spare| self.store.zero(&*spare.file, spare.file_bytes))
+        });
+        let mut tail = self.tail.lock();
+        for (i, spare) in spares.into_iter().enumerate() {
+            if wiped.is_ok() && i < SPARES_MAX {
+                tail.add_spare(spare);
+            } else {
+                // Where this fails too, the next recovery or the clean close sees to it.
+                let _ = self.store.remove_spare(&spare);
+            }
+        }
+        Ok(wiped?)
+    }
+
     /// Removes the log, for a clean close: the caller has made everything durable elsewhere.
     /// Interrupted, it leaves a part of the log, which [`Log::discard`] removes.
     ///

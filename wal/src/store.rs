@@ -80,14 +80,7 @@ impl Store {
         let made = self.vfs.open(&path, OpenMode::CreateNew).and_then(|file| {
             // All blocks in one go, so that they lie together and a full disk shows at once.
             file.allocate(0, file_bytes)?;
-            let zeros = vec![0; ZERO_CHUNK.min(file_bytes) as usize];
-            let mut at = 0;
-            while at < file_bytes {
-                let n = ZERO_CHUNK.min(file_bytes - at);
-                file.write_all_at(&[IoSlice::new(&zeros[..n as usize])], at)?;
-                at += n;
-            }
-            file.sync_all()?;
+            self.zero(&*file, file_bytes)?;
             Ok(file)
         });
         match made {
@@ -98,6 +91,18 @@ impl Store {
                 Err(e.into())
             }
         }
+    }
+
+    /// Writes a file full of zeros, durably.
+    pub(crate) fn zero(&self, file: &dyn File, file_bytes: u64) -> Result<(), llmdb_vfs::Error> {
+        let zeros = vec![0; ZERO_CHUNK.min(file_bytes) as usize];
+        let mut at = 0;
+        while at < file_bytes {
+            let n = ZERO_CHUNK.min(file_bytes - at);
+            file.write_all_at(&[IoSlice::new(&zeros[..n as usize])], at)?;
+            at += n;
+        }
+        file.sync_all()
     }
 
     /// Turns a spare into the segment that begins at `start`.
@@ -132,8 +137,13 @@ impl Store {
             Some(file) => Arc::clone(file),
             None => self.vfs.open(&segment.path, OpenMode::ReadWrite)?,
         };
+        // A recovery does not look at the length of what it does not read.
+        let file_bytes = match segment.file_bytes {
+            0 => file.len()?,
+            file_bytes => file_bytes,
+        };
         self.vfs.rename(&segment.path, &path)?;
-        Ok(Spare { file, path, file_bytes: segment.file_bytes })
+        Ok(Spare { file, path, file_bytes })
     }
 
     pub(crate) fn remove_spare(&self, spare: &Spare) -> Result<(), llmdb_vfs::Error> {

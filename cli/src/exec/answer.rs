@@ -1,5 +1,6 @@
 //! What a request is answered, and the JSON of it.
 
+use super::erasures::{ErasedBody, ErasureBody};
 use super::fields::KeyForm;
 use super::retention::{CheckpointBody, RetentionBody};
 use crate::error::Error;
@@ -7,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use llmdb::{Change, DiffRow, Fact, PartitionId, Rectangle, Row, Stats, TxTime, ValidTime, Value};
 use llmdb::{Cursor, FeedInfo, NamedCheckpoint, Retention, RetireReport, ValueKind, VerifyReport};
+use llmdb::{Erasure, ErasureState, ErasureTicket};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use std::ops::Range;
@@ -47,6 +49,10 @@ pub enum Answer {
     Retention(Box<Retention>, Vec<Range<TxTime>>),
     /// What a run of retention did.
     Retired(RetireReport),
+    /// How far an erasure came, or all of them; the ticket of a new one.
+    Erasure(Option<ErasureTicket>, ErasureState),
+    /// All erasures.
+    Erasures(Vec<Erasure>),
     /// Sizes and counts.
     Stats(Box<Stats>),
     /// What was done, by name.
@@ -144,6 +150,10 @@ enum Body {
     },
     Retention(RetentionBody),
     Retired(RetireReport),
+    Erasure(ErasureBody),
+    Erasures {
+        erasures: Vec<ErasedBody>,
+    },
     Stats {
         stats: Box<Stats>,
     },
@@ -316,6 +326,10 @@ impl Body {
             }
             Answer::Retention(policy, kept) => Self::Retention(RetentionBody::new(&policy, &kept)),
             Answer::Retired(report) => Self::Retired(report),
+            Answer::Erasure(ticket, state) => Self::Erasure(ErasureBody::new(ticket, &state)),
+            Answer::Erasures(all) => {
+                Self::Erasures { erasures: all.into_iter().map(Into::into).collect() }
+            }
             Answer::Stats(stats) => Self::Stats { stats },
             Answer::Report(report) => Self::Report(report),
             Answer::Verified(report) => Self::verified(report),

@@ -178,6 +178,18 @@ impl Fields {
         }
     }
 
+    /// `true` or `false`, if the field is there.
+    ///
+    /// # Errors
+    /// [`BadRequest::WrongType`]
+    pub fn flag(&mut self, field: &'static str) -> Result<Option<bool>> {
+        match self.members.remove(field) {
+            None => Ok(None),
+            Some(Json::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(wrong_type(field, "true or false", &other)),
+        }
+    }
+
     /// A whole number from 0, if the field is there.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use super::retention;
 use super::tx::Tx;
 use super::upkeep::UpkeepOp;
 use super::values::value;
+use llmdb::ErasureTicket;
 use llmdb::{Isolation, PartitionId, Retention, TxTime, ValidTime};
 use serde_json::Value as Json;
 
@@ -61,6 +62,14 @@ pub enum Op {
     Retention(Partition),
     /// Give up what is not kept.
     Retire(Option<Partition>),
+    /// Erase a key for good, and, if so wished, see to it that no file holds anything of it.
+    Erase(Target, bool),
+    /// How far an erasure came.
+    Erasure(ErasureTicket),
+    /// All of them.
+    Erasures,
+    /// Overwrite what files still hold of what was erased.
+    FinishErasures,
     /// Sizes and counts.
     Stats,
     /// Copy the database.
@@ -239,7 +248,13 @@ impl Request {
             "stats" => UpkeepOp::stats(&mut fields)?,
             "verify" => Op::Verify,
             "backup" => Op::Upkeep(UpkeepOp::backup(&mut fields)?),
-            "erase" => return Ok(Self { txn, op: Op::Unsupported("erase") }),
+            "erase" => {
+                let finish = fields.flag("finish")?.unwrap_or_default();
+                Op::Erase(target(&mut fields)?, finish)
+            }
+            "erasure" => Op::Erasure(ticket(&mut fields)?),
+            "erasures" => Op::Erasures,
+            "finish_erasures" => Op::FinishErasures,
             "query" => return Ok(Self { txn, op: Op::Unsupported("query") }),
             _ => return Err(BadRequest::UnknownOp { op }),
         };
@@ -295,6 +310,12 @@ pub fn write(fields: &mut Fields, what: What) -> Result<Write> {
     // An end has no `valid_to`: it is left among the fields, and refused.
     let valid_to = if matches!(what, What::End) { None } else { fields.time("valid_to")? };
     Ok(Write { target, what, valid_from, valid_to, ttl: None, note: fields.json("note") })
+}
+
+fn ticket(fields: &mut Fields) -> Result<ErasureTicket> {
+    const EXPECTED: &str = "the ticket of an erasure";
+    let text = required("ticket", fields.string("ticket")?)?;
+    text.parse().map_err(|_| wrong_type("ticket", EXPECTED, &Json::String(text)))
 }
 
 fn target(fields: &mut Fields) -> Result<Target> {

@@ -86,11 +86,24 @@ impl<'db> Session<'db> {
                 let partition = partition.map(|name| partition_to_read(self.db, &name));
                 Ok(Answer::Retired(self.db.retire(partition.transpose()?)?))
             }
+            Op::Erase(target, finish) => self.erase(target, finish),
+            Op::Erasure(ticket) => Ok(Answer::Erasure(None, self.db.erasure(&ticket)?)),
+            Op::Erasures => Ok(Answer::Erasures(self.db.erasures()?)),
+            Op::FinishErasures => Ok(Answer::Erasure(None, self.db.finish_erasures()?)),
             Op::Stats => Ok(Answer::Stats(Box::new(self.db.stats()?))),
             Op::Upkeep(upkeep) => upkeep.execute(self.db),
             Op::Verify => Ok(Answer::Verified(self.db.verify()?)),
             Op::Unsupported(op) => Err(Error::Unsupported { op }),
         }
+    }
+
+    fn erase(&self, target: Target, finish: bool) -> Result<Answer> {
+        let ticket = self.db.erase(key(self.db, target)?)?;
+        let state = match finish {
+            true => self.db.finish_erasures()?,
+            false => self.db.erasure(&ticket)?,
+        };
+        Ok(Answer::Erasure(Some(ticket), state))
     }
 
     fn name_checkpoint(&self, name: &str, tx: Option<Tx>) -> Result<Answer> {

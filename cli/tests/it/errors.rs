@@ -42,7 +42,6 @@ fn each_mistake_has_its_code() {
         (json!({"op": 7}), "bad_request"),
         (json!({}), "bad_request"),
         (json!({"op": "query", "lql": "SELECT 1"}), "unsupported"),
-        (json!({"op": "erase", "key": "k"}), "unsupported"),
         (json!({"op": "commit"}), "no_transaction"),
         (json!({"op": "rollback"}), "no_transaction"),
         (json!({"op": "put", "key": "k", "value": 1, "txn": "none"}), "no_transaction"),

@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 #[cfg(unix)]
 mod ending;
+mod erase;
 mod errors;
 mod examples;
 mod git;

@@ -87,6 +87,7 @@ table! {
     BadCursor          "bad_cursor"          Validation;
     BadPolicy          "bad_policy"          Validation;
     NameTaken          "name_taken"          Validation;
+    BadTicket          "bad_ticket"          Validation;
     Closed             "closed"              Validation;
     NoSavepoint        "no_savepoint"        Validation;
     AlreadyExists      "already_exists"      Validation;
@@ -97,6 +98,7 @@ table! {
     FeedNotFound       "no_feed"             NotFound;
     UnknownCheckpoint  "unknown_checkpoint"  NotFound;
     UnknownTransaction "unknown_transaction" NotFound;
+    UnknownErasure     "unknown_erasure"     NotFound;
     Conflict           "conflict"            Conflict;
     Busy               "busy"                Busy;
     NoSpace            "no_space"            ResourceExhausted;

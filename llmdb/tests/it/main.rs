@@ -7,6 +7,7 @@ mod clock;
 mod compare;
 mod concurrency;
 mod crashes;
+mod erase;
 mod examples;
 mod feeds;
 mod full_disk;

@@ -216,6 +216,17 @@ impl Space {
         Ok(parts)
     }
 
+    /// Takes up pages at the end of the file, as free ones, until there are so many.
+    pub fn extend_to(&mut self, page_count: u64) {
+        self.page_count = self.page_count.max(page_count.min(self.page_count_max));
+    }
+
+    /// The used pages that no published version reaches.
+    #[must_use]
+    pub fn idle(&self) -> &Bitmap {
+        &self.idle
+    }
+
     /// Frees a page that no root, published or not, ever reached.
     pub fn free_now(&mut self, page: PageId) {
         self.free_run_now(page, 1);

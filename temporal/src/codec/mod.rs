@@ -5,6 +5,7 @@
 
 pub(crate) mod change;
 pub(crate) mod delta;
+pub(crate) mod erased;
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod head;

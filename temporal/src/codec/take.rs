@@ -17,7 +17,7 @@ impl<'b> Take<'b> {
         Error::Corrupt { tree: self.tree, what }
     }
 
-    fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
         let Some((field, rest)) = self.rest.split_first_chunk::<N>() else {
             return Err(self.corrupt("it is cut short"));
         };

@@ -16,6 +16,7 @@ pub const TREES: Trees = Trees {
     notes: TreeId(6),
     valid: TreeId(7),
     kept: TreeId(8),
+    erased: TreeId(9),
 };
 
 /// The partition of tests that need only one.

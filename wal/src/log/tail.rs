@@ -14,6 +14,8 @@ pub(super) struct Tail {
     batch: Batch,
     /// The bytes left in the segment that `batch.end()` lies in.
     room: u64,
+    /// Where that segment begins.
+    segment_start: Lsn,
     /// The files that come after that segment, in this order.
     spares: VecDeque<Spare>,
     /// The length of the file that was last given a place or made ready.
@@ -64,6 +66,7 @@ impl Tail {
         Tail {
             batch: Batch { start: end, bytes: Vec::new(), segments: Vec::new() },
             room,
+            segment_start: segment.start,
             spares: VecDeque::new(),
             file_bytes_last: segment.file_bytes,
             commits: 0,
@@ -154,13 +157,29 @@ impl Tail {
         loop {
             match step(self.room, left) {
                 Step::Frame { payload_len } => return payload_len,
-                Step::NextSegment => {
-                    let spare = self.spares.pop_front().expect("room was there for all of it");
-                    self.room = spare.capacity();
-                    self.batch.segments.push((self.batch.end(), spare));
-                }
+                Step::NextSegment => self.next_segment(),
             }
         }
+    }
+
+    fn next_segment(&mut self) {
+        let spare = self.spares.pop_front().expect("room was there for all of it");
+        self.room = spare.capacity();
+        self.segment_start = self.batch.end();
+        self.batch.segments.push((self.batch.end(), spare));
+    }
+
+    /// Lets what is appended next begin a segment of its own. A spare must be there.
+    pub(super) fn turn(&mut self) {
+        // Two segments never begin at one place.
+        if self.segment_start != self.batch.end() {
+            self.next_segment();
+        }
+    }
+
+    /// Takes the files that have no place in the log.
+    pub(super) fn take_spares(&mut self) -> Vec<Spare> {
+        std::mem::take(&mut self.spares).into()
     }
 
     /// Everything that is to be written, for an empty buffer to go on with.
