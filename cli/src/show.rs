@@ -3,9 +3,10 @@
 use crate::exec::answer::{Answer, cursor_text, json_of};
 use crate::table::{Screen, printable, printable_key};
 use llmdb::{
-    Change, DiffRow, Erasure, Fact, FeedInfo, NamedCheckpoint, Rectangle, RetireReport, Row, Stats,
+    Change, DiffRow, Erasure, Fact, FeedInfo, NamedCheckpoint, Rectangle, RetireReport, Row,
     TxTime, ValidTime, Value, VerifyReport,
 };
+use serde::Serialize;
 use serde_json::Value as Json;
 use std::fmt::Write;
 
@@ -66,8 +67,9 @@ pub fn show(answer: Answer, screen: Screen) -> String {
             let RetireReport { partitions, removed, .. } = report;
             format!("{removed} entries given up; {partitions} partitions know less than before\n")
         }
-        Answer::Stats(stats) => show_stats(&stats, screen),
         Answer::Report(report) => show_report(&report, screen),
+        Answer::Stats(stats) => show_figures(&*stats, screen),
+        Answer::Metrics(metrics) => show_figures(&*metrics, screen),
         Answer::Verified(report) => show_verified(&report),
     }
 }
@@ -157,8 +159,8 @@ fn show_diff(rows: Vec<DiffRow>, screen: Screen) -> String {
     screen.table(LINES_SHORT, ["key", "a", "b"], rows.into_iter().map(row))
 }
 
-fn show_stats(stats: &Stats, screen: Screen) -> String {
-    show_report(&serde_json::to_value(stats).unwrap_or_default(), screen)
+fn show_figures(figures: &impl Serialize, screen: Screen) -> String {
+    show_report(&serde_json::to_value(figures).unwrap_or_default(), screen)
 }
 
 fn show_report(report: &Json, screen: Screen) -> String {

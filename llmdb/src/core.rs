@@ -1,6 +1,7 @@
 //! What all handles of an open database share, and the one way that writes go in.
 
 use crate::clock::TxClock;
+use crate::metrics::Asked;
 use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
 use llmdb_mvcc::{Engine, EngineOptions, Intent, Written};
 use llmdb_storage::{Batch, REFERENCE_BYTES_MIN, Reader, TreeId};
@@ -21,6 +22,8 @@ pub(crate) struct Core {
     pub(crate) isolation: Isolation,
     /// Partitions by name, as far as they were asked for: a number, once given, stays.
     pub(crate) names: Mutex<BTreeMap<String, PartitionId>>,
+    /// How often what was asked.
+    pub(crate) asked: Asked,
     /// Held by a run of retention.
     pub(crate) retiring: Mutex<()>,
 }
@@ -65,6 +68,7 @@ impl Core {
             durability,
             isolation,
             names: Mutex::default(),
+            asked: Asked::default(),
             retiring: Mutex::default(),
         })
     }

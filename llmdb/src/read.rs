@@ -84,10 +84,15 @@ impl<'db> ReadTx<'db> {
         self.get_at(key, self.now)
     }
 
+    pub(crate) fn core(&self) -> &'db Core {
+        self.core
+    }
+
     pub(crate) fn get_at(&self, key: impl AsKey, at: At) -> Result<Option<Fact>> {
         let key = key.as_key();
         let at = At { valid: key.valid_from.unwrap_or(at.valid), ..at };
         self.check_kept(key.partition, at.tx)?;
+        self.core.asked.gets.add_one();
         let segment = self.reader().get(key.partition, key.user_key, at)?;
         segment.as_ref().map(decode::fact).transpose()
     }

@@ -43,6 +43,7 @@ impl Db {
                 }
                 (backoff, rounds) = (Backoff::new(), rounds + 1);
             }
+            self.core().asked.retries.add_one();
         }
     }
 

@@ -60,6 +60,11 @@ impl<'r> Scan<'r> {
     }
 
     fn of(source: Source<'r>, partition: PartitionId, range: KeyRange, at: At) -> Self {
+        let core = match &source {
+            Source::Read(held) => held.read().core(),
+            Source::Write { core, .. } => core,
+        };
+        core.asked.scans.add_one();
         let fetched = VecDeque::new();
         Self { source, partition, range, at, fetched, fetch_rows: ROWS_MIN, more: true }
     }

@@ -2,10 +2,12 @@
 
 use crate::archive::{Archived, Source, bring_up};
 use crate::engine::Shared;
+use crate::span::span;
 use crate::{Error, Result};
 use llmdb_storage::{Checkpoint, CheckpointReport};
 use llmdb_wal::Lsn;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// What has to be remembered between checkpoints; the lock makes them one at a time.
 #[derive(Debug, Default)]
@@ -59,6 +61,8 @@ impl Shared {
         if last.seq == Some(sequencer.seq) {
             return Ok(CheckpointReport::default());
         }
+        span!("checkpoint");
+        let began = Instant::now();
         let mark = sequencer.commit_mark();
         let log = sequencer.log.clone();
         let checkpoint = sequencer.writer.begin_checkpoint(mark)?;
@@ -68,6 +72,7 @@ impl Shared {
         let report = match self.write_checkpoint(&checkpoint, log.as_deref(), last) {
             Ok(report) => report,
             Err((error, must_poison)) => {
+                self.metrics.checkpointed(began, None);
                 let mut sequencer = self.sequencer.lock();
                 sequencer.writer.abandon_checkpoint(checkpoint);
                 let error = if must_poison { sequencer.poison(error) } else { error };
@@ -110,6 +115,7 @@ impl Shared {
                 false => log.recycle(last.keep_from)?,
             }
         }
+        self.metrics.checkpointed(began, Some(report.pages));
         Ok(report)
     }
 

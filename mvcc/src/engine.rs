@@ -4,9 +4,11 @@ use crate::active::Active;
 use crate::bulk::Bulk;
 use crate::checkpoint::{Checkpointing, Load};
 use crate::keeper::Keeper;
+use crate::metrics::{EngineMetrics, Metrics};
 use crate::publish::{Published, State};
 use crate::record::Record;
 use crate::sequencer::Sequencer;
+use crate::span::span;
 use crate::stats::EngineStats;
 use crate::visible::Visible;
 use crate::{EngineOptions, Error, Isolation, Result, ShrinkReport, Snapshot, WriteTx};
@@ -45,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) load: Load,
     pub(crate) bulk: Bulk,
     pub(crate) keeper: Keeper,
+    pub(crate) metrics: Metrics,
     lock: Mutex<Option<Held>>,
 }
 
@@ -119,11 +122,16 @@ impl Engine {
         let log_dir = beside(path, "-wal");
         let start = Lsn::new(opened.mark.lsn);
         let (uuid, pager) = (opened.uuid, opened.pager.clone());
+        let (began, in_file) = (Instant::now(), opened.mark.seq);
         let (mut sequencer, as_in_file) = recover(&vfs, &log_dir, opened)?;
         sequencer.account_to(&options.store.budget);
+        let recovered = sequencer.seq.saturating_sub(in_file);
+        let took = began.elapsed();
         let seq = as_in_file.then_some(sequencer.seq);
         let last = Checkpointing::starting_at(start, seq);
-        Ok(Engine::over(options, log_dir, (uuid, pager), sequencer, last, lock))
+        let engine = Engine::over(options, log_dir, (uuid, pager), sequencer, last, lock);
+        engine.shared.metrics.recovered(took, recovered);
+        Ok(engine)
     }
 
     /// Opens a file that was closed cleanly, and writes nothing at all.
@@ -178,6 +186,7 @@ impl Engine {
             load: Load::default(),
             bulk: Bulk::default(),
             keeper: Keeper::default(),
+            metrics: Metrics::default(),
             lock: Mutex::new(Some(lock)),
         });
         let mut sequencer = shared.sequencer.lock();
@@ -350,6 +359,11 @@ impl Engine {
         sequencer.writer.trees().map(|(name, tree)| (name.to_owned(), tree)).collect()
     }
 
+    /// What was done since it was opened.
+    pub fn metrics(&self) -> EngineMetrics {
+        self.shared.metrics.snapshot()
+    }
+
     /// Sizes and counts.
     pub fn stats(&self) -> EngineStats {
         EngineStats::of(&self.shared)
@@ -395,6 +409,7 @@ impl Drop for Engine {
 impl Shared {
     /// A snapshot of everything that is visible now.
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        self.metrics.snapshots.add_one();
         Snapshot::new(&self.published, &self.pager)
     }
 
@@ -437,6 +452,7 @@ impl Shared {
 /// Brings back what the log holds beyond the newest checkpoint. The flag says whether that was
 /// nothing.
 fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer, bool)> {
+    span!("recovery");
     let Opened { mut writer, mark, clean, uuid, pager } = opened;
     let there = vfs.kind(dir)?.is_some();
     let config = LogConfig::new(uuid);

@@ -33,6 +33,7 @@
 //! - `archive`, `replay`: records kept beyond the log, and applied on top of a backup; `backup`
 //! - `wipe`: leaving nothing of what is gone in any file
 //! - `checkpoint`, `engine`: from memory to the file, opening, recovery, closing; `stats`
+//! - `metrics`, `histogram`: what it did so far; `span`: the same for `tracing`
 //!
 //! # Invariants
 //!
@@ -70,9 +71,11 @@ mod checkpoint;
 mod conflict;
 mod engine;
 mod error;
+mod histogram;
 mod keeper;
 mod long;
 mod memory;
+mod metrics;
 mod options;
 #[allow(unsafe_code, reason = "readers follow a pointer that their slot keeps alive")]
 mod publish;
@@ -84,6 +87,7 @@ mod shrink;
 mod slots;
 #[allow(unsafe_code, reason = "a pinned version keeps the pages that a reader borrows")]
 mod snapshot;
+mod span;
 mod stats;
 mod transaction;
 mod view;
@@ -95,7 +99,9 @@ pub use backoff::Backoff;
 pub use backup::Held;
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use histogram::{Counter, Distribution};
 pub use long::{Ahead, ValueWriter, Written};
+pub use metrics::EngineMetrics;
 pub use options::{Durability, EngineOptions, Isolation};
 pub use replay::{Replayed, replay_archive};
 pub use savepoint::{Savepoint, Savepoints};

@@ -19,6 +19,7 @@ use crate::long::Ahead;
 use crate::memory::{self, Charge};
 use crate::publish::{Published, State, States};
 use crate::record::{HEADER, Record};
+use crate::span::span;
 use crate::transaction::{Committed, Intent, WriteTx};
 use crate::{Durability, Error, Isolation, Result};
 use llmdb_storage::{
@@ -28,6 +29,7 @@ use llmdb_wal::{Log, LogConfig, Lsn};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A commit leaves room for another of twice its size in the log's segments, or of so much.
 const LOG_AHEAD_BYTES: usize = 64 << 10;
@@ -372,6 +374,8 @@ impl Shared {
         intent: &mut I,
         durability: Durability,
     ) -> Result<Committed, I::Error> {
+        span!("commit");
+        let began = Instant::now();
         self.hold_back_writers()?;
         batch.sort();
         if batch.bytes().len() > LOG_AHEAD_BYTES && durability != Durability::Checkpoint {
@@ -387,6 +391,9 @@ impl Shared {
             }
             let logging = if unlogged { Logging::Skip } else { Logging::Do(durability) };
             if let Some(committed) = self.commit_in_turn(tx, &mut batch, ahead, intent, logging)? {
+                if committed.wrote {
+                    self.metrics.committed(durability, began);
+                }
                 return Ok(committed);
             }
             self.relieve()?;
@@ -430,6 +437,7 @@ impl Shared {
             return Ok(Some(Committed { seq, mark, wrote: false }));
         }
         if let Some(seq) = conflict {
+            self.metrics.conflicts.add_one();
             return Err(Error::Conflict { seq }.into());
         }
         let mark = resolved?;
@@ -484,6 +492,7 @@ impl Shared {
         // Room for what may come next is made here, where nobody waits for it. Should that fail,
         // the next commit will say so.
         let _ = log.reserve(LOG_AHEAD_BYTES.max(2 * payload_len).min(LOG_AHEAD_BYTES_MAX));
+        self.metrics.log_bytes.add((HEADER + payload_len) as u64);
         Ok(Some(Committed { seq, mark, wrote: true }))
     }
 
@@ -550,8 +559,11 @@ impl Shared {
         sequencer.seal();
         let (log, needed) = (sequencer.log.clone(), sequencer.needed());
         if let (Some(log), Some(needed)) = (log, needed) {
+            let (began, first) = (Instant::now(), sequencer.published_seq());
+            let last = sequencer.sealed.back().map_or(first, |group| group.state.seq);
             drop(sequencer);
             let synced = log.sync(needed);
+            self.metrics.synced(began, last.saturating_sub(first));
             sequencer = self.sequencer.lock();
             if let Err(error) = synced {
                 let error = sequencer.poison(error);

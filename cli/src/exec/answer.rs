@@ -7,7 +7,9 @@ use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use llmdb::{Change, DiffRow, Fact, PartitionId, Rectangle, Row, Stats, TxTime, ValidTime, Value};
-use llmdb::{Cursor, FeedInfo, NamedCheckpoint, Retention, RetireReport, ValueKind, VerifyReport};
+use llmdb::{
+    Cursor, FeedInfo, Metrics, NamedCheckpoint, Retention, RetireReport, ValueKind, VerifyReport,
+};
 use llmdb::{Erasure, ErasureState, ErasureTicket};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
@@ -57,6 +59,8 @@ pub enum Answer {
     Stats(Box<Stats>),
     /// What was done, by name.
     Report(Json),
+    /// What was done.
+    Metrics(Box<Metrics>),
     /// What checking found.
     Verified(VerifyReport),
 }
@@ -158,6 +162,9 @@ enum Body {
         stats: Box<Stats>,
     },
     Report(Json),
+    Metrics {
+        metrics: Box<Metrics>,
+    },
     Verified {
         pages: u64,
         trees: u64,
@@ -332,6 +339,7 @@ impl Body {
             }
             Answer::Stats(stats) => Self::Stats { stats },
             Answer::Report(report) => Self::Report(report),
+            Answer::Metrics(metrics) => Self::Metrics { metrics },
             Answer::Verified(report) => Self::verified(report),
         }
     }

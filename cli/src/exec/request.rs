@@ -74,6 +74,8 @@ pub enum Op {
     Stats,
     /// Copy the database.
     Upkeep(UpkeepOp),
+    /// What was done since the database was opened.
+    Metrics,
     /// Check every page and every invariant.
     Verify,
     /// An operation that this version does not have.
@@ -246,6 +248,7 @@ impl Request {
             "retention" => Op::Retention(partition(&mut fields)?.unwrap_or_default()),
             "retire" => Op::Retire(partition(&mut fields)?),
             "stats" => UpkeepOp::stats(&mut fields)?,
+            "metrics" => Op::Metrics,
             "verify" => Op::Verify,
             "backup" => Op::Upkeep(UpkeepOp::backup(&mut fields)?),
             "erase" => {

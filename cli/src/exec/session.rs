@@ -90,6 +90,7 @@ impl<'db> Session<'db> {
             Op::Erasure(ticket) => Ok(Answer::Erasure(None, self.db.erasure(&ticket)?)),
             Op::Erasures => Ok(Answer::Erasures(self.db.erasures()?)),
             Op::FinishErasures => Ok(Answer::Erasure(None, self.db.finish_erasures()?)),
+            Op::Metrics => Ok(Answer::Metrics(Box::new(self.db.metrics()))),
             Op::Stats => Ok(Answer::Stats(Box::new(self.db.stats()?))),
             Op::Upkeep(upkeep) => upkeep.execute(self.db),
             Op::Verify => Ok(Answer::Verified(self.db.verify()?)),

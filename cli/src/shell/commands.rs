@@ -238,6 +238,13 @@ pub const COMMANDS: &[Command] = &[
         about: "Sizes and counts.",
         examples: &["stats"],
     },
+    Command {
+        name: "metrics",
+        places: &[],
+        clauses: &[],
+        about: "What was done since the database was opened, and how long it took.",
+        examples: &["metrics"],
+    },
 ];
 
 /// Every command of the shell's own, in the order of the help.
@@ -260,7 +267,7 @@ pub const DOTS: &[Command] = &[
         "Columns to write for; those there are if left out.",
     ),
     dot(".timer", &[place(Word::Switch, "[on|off]")], "Say how long each command took."),
-    dot(".stats", &[], "Sizes and counts."),
+    dot(".stats", &[], "Sizes and counts, and what was done since the start."),
     dot(".output", &[place(Word::File, "[FILE]")], "Where answers go: a new file, or here again."),
     dot(".read", &[place(Word::File, "FILE")], "Run the commands of a file."),
     dot(".history", &[place(Word::Count, "[N]")], "The last lines of this session."),

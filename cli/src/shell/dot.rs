@@ -36,7 +36,10 @@ impl Shell<'_> {
             ".timeline" => self.draw_timeline(&words[0])?,
             ".beliefs" => self.draw_beliefs(&words[0])?,
             ".tables" => self.tables()?,
-            ".stats" => self.op(Op::Stats)?,
+            ".stats" => {
+                self.op(Op::Stats)?;
+                self.op(Op::Metrics)?;
+            }
             ".partition" => self.partition(word)?,
             ".mode" => self.mode(word)?,
             ".limit" => self.settings.limit = word.map(count).transpose()?,

@@ -188,6 +188,7 @@ impl<'t> Call<'t> {
             "note" => return Ok(Line::Note(value(self.places[0])?)),
             "checkpoint" => Op::Checkpoint,
             "verify" => Op::Verify,
+            "metrics" => Op::Metrics,
             _ => Op::Stats,
         };
         Ok(Line::Op(op))

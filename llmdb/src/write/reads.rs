@@ -134,6 +134,7 @@ impl<'db> WriteTx<'db> {
         let key = key.as_key();
         let (partition, user_key) = (key.partition, key.user_key);
         self.note_key(partition, user_key)?;
+        self.core.asked.gets.add_one();
         self.broken.watch(self.seen().and_then(|seen| {
             let now = seen.now;
             let at = At { valid: key.valid_from.unwrap_or(now.valid), tx: tx.unwrap_or(now.tx) };

@@ -12,6 +12,7 @@ mod examples;
 mod feeds;
 mod full_disk;
 mod limits;
+mod metrics;
 mod model;
 mod opening;
 mod partitions;

@@ -16,4 +16,6 @@ mod refusals;
 mod regressions;
 mod savepoints;
 mod shrink;
+#[cfg(feature = "tracing")]
+mod spans;
 mod stress;
