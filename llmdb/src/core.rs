@@ -158,6 +158,12 @@ pub(crate) const NO_TX: i64 = 0;
 impl Intent for Resolve<'_> {
     type Error = Error;
 
+    fn keys(&self, each: &mut dyn FnMut(TreeId, &[u8])) {
+        // A key that makes none is refused where it is resolved.
+        let keys = self.ops.iter().filter_map(|op| op.head_key().ok());
+        keys.for_each(|key| each(self.core.trees.heads, &key));
+    }
+
     /// Runs at the transaction's place in the order of commits, with nothing between what it reads
     /// and what it writes: here it gets its time, and open ends are closed.
     fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Batch) -> Result<i64> {

@@ -6,8 +6,10 @@ mod table;
 pub use table::ErrorClass;
 
 use crate::{PartitionId, TxTime, ValidTime, ValueKind};
+use llmdb_mvcc::TxnId;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What operations on a database return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -172,6 +174,26 @@ pub enum Error {
     Conflict {
         /// The commit that came first, by its place in the order of commits.
         seq: u64,
+    },
+    /// Transactions waited for each other's locks in a circle, and this one, the youngest of them,
+    /// was chosen to end it. It keeps its locks until it ends: roll it back, and run it again.
+    #[error("deadlock: transaction {tx} waited for the locks of {}", names(waited_for))]
+    Deadlock {
+        /// The transaction.
+        tx: TxnId,
+        /// Those before it in the queue of the lock, the holder first.
+        waited_for: Vec<TxnId>,
+    },
+    /// A lock was not to be had in time: see
+    /// [`Options::lock_wait_max`](crate::Options::lock_wait_max).
+    #[error("transaction {tx} waited {} ms for the locks of {}", waited.as_millis(), names(waited_for))]
+    LockTimeout {
+        /// The transaction.
+        tx: TxnId,
+        /// Those before it in the queue of the lock, the holder first.
+        waited_for: Vec<TxnId>,
+        /// How long it waited.
+        waited: Duration,
     },
     /// Another process, or another handle of this one, has the database open.
     #[error("{} is in use{}", path.display(), holder(*pid))]
@@ -368,7 +390,14 @@ impl Error {
 
     /// Whether the same call may succeed if it is simply made again.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::Conflict { .. } | Error::Busy { .. } | Error::CacheFull)
+        matches!(
+            self,
+            Error::Conflict { .. }
+                | Error::Deadlock { .. }
+                | Error::LockTimeout { .. }
+                | Error::Busy { .. }
+                | Error::CacheFull
+        )
     }
 }
 
@@ -380,6 +409,10 @@ fn nearest(before: Option<TxTime>, after: Option<TxTime>) -> String {
         (Some(at), None) | (None, Some(at)) => format!("; the nearest that it knows is {at}"),
         (None, None) => String::new(),
     }
+}
+
+fn names(txns: &[TxnId]) -> String {
+    txns.iter().map(TxnId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -144,6 +144,13 @@ impl Options {
         self
     }
 
+    /// How long a transaction waits for a lock ([`WriteTx::lock_for_update`](crate::WriteTx)), unless it says
+    /// otherwise; 10 seconds unless told otherwise.
+    pub fn lock_wait_max(mut self, wait_max: Duration) -> Self {
+        self.engine.lock_wait_max = wait_max;
+        self
+    }
+
     /// Whether checkpoints start by themselves; so unless told otherwise.
     pub fn auto_checkpoint(mut self, auto: bool) -> Self {
         self.engine.auto_checkpoint = auto;

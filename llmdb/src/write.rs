@@ -3,14 +3,16 @@
 mod reads;
 
 use crate::core::{Core, write_ahead};
-use crate::op::writes;
-use crate::{Durability, Error, ErrorClass, Isolation, Result, TxTime};
-use llmdb_mvcc::{Savepoint, Savepoints, TxView, TxnId};
-use llmdb_temporal::{At, Op, Pending, Reader};
+use crate::op::{META, writes};
+use crate::{AsKey, Durability, Error, ErrorClass, Isolation, Result, TxTime};
+use llmdb_mvcc::{Savepoint, Savepoints, TxnId};
+use llmdb_temporal::{At, Op, Pending, Reader, head_key};
 use reads::Reads;
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Writes that become visible together, or not at all. Dropping it rolls it back.
 ///
@@ -73,16 +75,17 @@ impl Broken {
     }
 }
 
-/// The now of a transaction that sees `view`: what it would get if it committed right now.
-fn provisional(core: &Core, view: &TxView<'_, '_>) -> Result<At> {
-    let tx = core.clock.provisional(TxTime(view.mark()))?;
+/// The now of a transaction that sees all transactions up to `newest`: the time that it would get
+/// if it committed right now.
+fn provisional(core: &Core, newest: i64) -> Result<At> {
+    let tx = core.clock.provisional(TxTime(newest))?;
     Ok(At { valid: tx.as_valid(), tx })
 }
 
 impl<'db> WriteTx<'db> {
     pub(crate) fn begin(core: &'db Core, isolation: Isolation) -> Result<Self> {
         let tx = core.engine.begin(isolation)?;
-        let at = provisional(core, &tx.view())?;
+        let at = provisional(core, tx.rests_on().1)?;
         Ok(Self {
             savepoints: Savepoints::new(tx.id()),
             tx,
@@ -117,7 +120,10 @@ impl<'db> WriteTx<'db> {
     /// Where it reads that says nothing else: its provisional time on both axes. Where each read
     /// takes a snapshot of its own ([`Isolation::ReadCommitted`]), where a read would now.
     pub fn now(&self) -> At {
-        self.seen().map_or(self.at, |seen| seen.now)
+        match self.isolation.is_repeatable() {
+            true => self.at,
+            false => self.seen().map_or(self.at, |seen| seen.now),
+        }
     }
 
     /// Whether it wrote nothing yet.
@@ -128,6 +134,67 @@ impl<'db> WriteTx<'db> {
     /// What names it in errors: a number, greater than those of transactions that began before.
     pub fn id(&self) -> TxnId {
         self.tx.id()
+    }
+
+    /// How long it waits for a lock, if not as the options say.
+    pub fn lock_wait_max(&mut self, wait_max: Duration) -> &mut Self {
+        self.tx.lock_wait_max(wait_max);
+        self
+    }
+
+    /// Locks a key, with all of its times and whether it has a value or not, until the transaction
+    /// ends: no other transaction commits a write of it meanwhile, at any isolation, and none gets
+    /// the lock. Those who ask, and commits that write the key without asking, queue in the order
+    /// in which they came. Reading is not held up. A lock that it holds already is granted again.
+    ///
+    /// Once it is granted, reads see the newest value of the key, and the commit does not conflict
+    /// on its account. For that a transaction that has read nothing yet moves to the newest
+    /// state, its now included; lock first, read then. One that has read, and whose key was
+    /// written since, conflicts at once.
+    ///
+    /// Do not write a key that an open transaction of the same thread has locked: that waits for
+    /// itself, up to [`Options::lock_wait_max`](crate::Options::lock_wait_max).
+    ///
+    /// ```
+    /// # use llmdb::{Options, Value, vfs::MemVfs};
+    /// # let memory = std::sync::Arc::new(MemVfs::new());
+    /// # let db = Options::new().vfs(memory).open("/agent.llmdb")?;
+    /// let mut tx = db.begin()?;
+    /// tx.lock_for_update("visits")?;
+    /// let visits = tx.get_as::<u64>("visits")?.unwrap_or(0);
+    /// tx.put("visits", Value::of(&(visits + 1))?)?;
+    /// tx.commit()?; // does not conflict
+    /// # Ok::<(), llmdb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`] for the youngest of those who wait in a circle;
+    /// [`Error::LockTimeout`]; [`Error::Conflict`]. It keeps the locks that it has until it ends,
+    /// so roll it back and run it again. [`Error::EmptyKey`], [`Error::ReservedPartition`].
+    pub fn lock_for_update(&mut self, key: impl AsKey) -> Result<()> {
+        let key = key.as_key();
+        if key.partition == META {
+            return Err(Error::ReservedPartition { partition: META });
+        }
+        self.lock_head(&head_key(key.partition, key.user_key)?)
+    }
+
+    /// Locks what stands for a key.
+    pub(crate) fn lock_head(&mut self, head: &[u8]) -> Result<()> {
+        self.tx.lock_for_update(self.core.trees.heads, head)?;
+        let now = provisional(self.core, self.tx.rests_on().1)?;
+        // Now does not go back with a clock that does.
+        self.at = At { valid: self.at.valid.max(now.valid), tx: self.at.tx.max(now.tx) };
+        Ok(())
+    }
+
+    /// What stands for the keys that it read and wrote so far.
+    pub(crate) fn heads(&self) -> Result<BTreeSet<Vec<u8>>> {
+        let mut heads = self.reads.borrow().keys().clone();
+        for op in self.pending.ops() {
+            heads.insert(op.head_key()?);
+        }
+        Ok(heads)
     }
 
     /// A place to roll back to, inside of all savepoints made before.
@@ -211,7 +278,7 @@ impl<'db> WriteTx<'db> {
 
     /// The newest transaction that it reads, its own apart.
     pub(crate) fn newest_tx(&self) -> TxTime {
-        TxTime(self.tx.view().mark())
+        TxTime(self.tx.rests_on().1)
     }
 
     /// Every partition must know what was believed at `tx`, and still know when it commits.

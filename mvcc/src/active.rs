@@ -31,6 +31,12 @@ impl Active {
         TxnId(self.last)
     }
 
+    /// The snapshot of a transaction, of commits up to `from`, is replaced by one up to `to`.
+    pub(crate) fn move_on(&mut self, from: Option<u64>, to: u64) {
+        self.leave(from);
+        *self.by_seq.entry(to).or_default() += 1;
+    }
+
     /// It ends.
     pub(crate) fn leave(&mut self, seq: Option<u64>) {
         let Some(seq) = seq else { return };

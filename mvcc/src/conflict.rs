@@ -150,6 +150,15 @@ impl Recent {
         })
     }
 
+    /// The newest commit after `since` that writes `key`, if any.
+    pub(crate) fn newest_write_of(&self, tree: TreeId, key: &[u8], since: u64) -> Option<u64> {
+        if since < self.forgotten {
+            return Some(self.forgotten);
+        }
+        let missed = self.commits.iter().rev().take_while(|(seq, _)| *seq > since);
+        missed.filter(|(_, batch)| batch.touches_key(tree, key)).map(|(seq, _)| *seq).next()
+    }
+
     fn first_missed(&self, since: u64, is_conflict: impl Fn(&Batch) -> bool) -> Option<u64> {
         if since < self.forgotten {
             return Some(self.forgotten);

@@ -4,6 +4,7 @@ use crate::active::Active;
 use crate::bulk::Bulk;
 use crate::checkpoint::{Checkpointing, Load};
 use crate::keeper::Keeper;
+use crate::lock_wait::KeyLocks;
 use crate::metrics::{EngineMetrics, Metrics};
 use crate::publish::{Published, State};
 use crate::record::Record;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) published: Published,
     pub(crate) sequencer: Mutex<Sequencer>,
     pub(crate) active: Mutex<Active>,
+    pub(crate) locks: KeyLocks,
     pub(crate) visible: Visible,
     pub(crate) checkpointing: Mutex<Checkpointing>,
     pub(crate) load: Load,
@@ -181,6 +183,7 @@ impl Engine {
             published: Published::new(),
             sequencer: Mutex::new(sequencer),
             active: Mutex::default(),
+            locks: KeyLocks::default(),
             visible: Visible::default(),
             checkpointing: Mutex::new(last),
             load: Load::default(),

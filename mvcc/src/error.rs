@@ -1,7 +1,9 @@
 //! What can go wrong with a database as a whole.
 
+use crate::active::TxnId;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What can go wrong with a database as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,25 @@ pub enum Error {
     Conflict {
         /// The commit that came first.
         seq: u64,
+    },
+    /// Transactions waited for each other's locks in a circle, and this one, the youngest of them,
+    /// was chosen to end it. It keeps its locks until it ends: roll it back, and run it again.
+    #[error("deadlock: transaction {tx} waited for the locks of {}", names(waited_for))]
+    Deadlock {
+        /// The transaction.
+        tx: TxnId,
+        /// Those before it in the queue of the lock, the holder first.
+        waited_for: Vec<TxnId>,
+    },
+    /// A lock was not to be had in time.
+    #[error("transaction {tx} waited {} ms for the locks of {}", waited.as_millis(), names(waited_for))]
+    LockTimeout {
+        /// The transaction.
+        tx: TxnId,
+        /// Those before it in the queue of the lock, the holder first.
+        waited_for: Vec<TxnId>,
+        /// How long it waited.
+        waited: Duration,
     },
     /// The savepoint was released or rolled back past, or belongs to another transaction. Nothing
     /// has happened.
@@ -108,6 +129,10 @@ pub enum Error {
 /// What operations on a database return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+fn names(txns: &[TxnId]) -> String {
+    txns.iter().map(TxnId::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn holder(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
 }
@@ -118,6 +143,8 @@ impl Error {
         matches!(
             self,
             Error::Conflict { .. }
+                | Error::Deadlock { .. }
+                | Error::LockTimeout { .. }
                 | Error::Busy { .. }
                 | Error::Storage(llmdb_storage::Error::CacheFull)
         )

@@ -28,6 +28,7 @@
 //! - [`WriteTx`], [`TxView`]: reading a snapshot, buffering writes; [`Savepoint`]: taking some of them back;
 //!   `active`: which are open; `conflict`: what must not have changed
 //! - [`ValueWriter`]: long values, written ahead of their commit
+//! - `locks`, `lock_wait`: pessimistic locks of keys; deadlocks
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
 //!   waiting for one's own; `keeper`: what happens some time after
 //! - `archive`, `replay`: records kept beyond the log, and applied on top of a backup; `backup`
@@ -44,6 +45,8 @@
 //! - **M3** A snapshot never changes, and beginning one waits for nobody.
 //! - **M4** A transaction commits only if what its isolation makes it rest on was not written by a
 //!   commit that its snapshot does not see.
+//! - **M7** While a transaction holds the lock of a key, no other transaction commits a write of it,
+//!   at any isolation: it waits for the lock first.
 //! - **M5** An error of a commit means that nothing of it has happened, except after
 //!   [`Error::Poisoned`], when it may or may not be found after the next open.
 //! - **M6** What is replayed from the log is what was applied: nothing is derived again.
@@ -58,7 +61,7 @@
 //! # Not here
 //!
 //! No meaning of keys and values, no time: `llmdb-temporal` resolves those through [`Intent`]. No
-//! pessimistic locks or spilling of large transactions yet.
+//! spilling of large transactions yet.
 
 #![deny(unsafe_code)]
 
@@ -73,6 +76,8 @@ mod engine;
 mod error;
 mod histogram;
 mod keeper;
+mod lock_wait;
+mod locks;
 mod long;
 mod memory;
 mod metrics;

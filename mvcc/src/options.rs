@@ -77,6 +77,8 @@ pub struct EngineOptions {
     pub log_bytes: u64,
     /// Where committed records go before the log lets go of them, if anywhere.
     pub archive_dir: Option<PathBuf>,
+    /// How long a transaction waits for a lock, unless it says otherwise.
+    pub lock_wait_max: Duration,
     /// Whether checkpoints start by themselves, on a thread of the database's own.
     pub auto_checkpoint: bool,
 }
@@ -90,6 +92,7 @@ impl Default for EngineOptions {
             memory_bytes: 1 << 30,
             log_bytes: 512 << 20,
             archive_dir: None,
+            lock_wait_max: Duration::from_secs(10),
             auto_checkpoint: true,
         }
     }

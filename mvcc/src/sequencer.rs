@@ -26,6 +26,7 @@ use llmdb_storage::{
     Batch, BatchSource, Budget, CommitMark, MemoryUse, Sealed, TreeId, Version, WriteSource, Writer,
 };
 use llmdb_wal::{Log, LogConfig, Lsn};
+use parking_lot::MutexGuard;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub(crate) struct Sequencer {
     /// Applied and not sealed: whether there is anything, and what must be durable first.
     open: Option<Needs>,
     sealed: VecDeque<Group>,
-    recent: Recent,
+    pub(crate) recent: Recent,
     /// The newest commit that no log and no durable meta page holds.
     pub(crate) unlogged: Option<u64>,
     /// The log's buffer, as of the last look at it.
@@ -416,8 +417,7 @@ impl Shared {
         intent: &mut I,
         logging: Logging,
     ) -> Result<Option<Committed>, I::Error> {
-        let mut sequencer = self.sequencer.lock();
-        sequencer.check_writable()?;
+        let mut sequencer = self.enter_past_locks(tx, batch, intent)?;
         if logging != Logging::Skip && sequencer.unlogged.is_some() {
             return Ok(None);
         }
@@ -505,6 +505,30 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes the sequencer's lock once nobody else has locked a key that the transaction writes; it
+    /// queues for those locks like everybody.
+    fn enter_past_locks<I: Intent>(
+        &self,
+        tx: &WriteTx<'_>,
+        batch: &Batch,
+        intent: &I,
+    ) -> Result<MutexGuard<'_, Sequencer>> {
+        loop {
+            let sequencer = self.sequencer.lock();
+            sequencer.check_writable()?;
+            if !self.locks.any() {
+                return Ok(sequencer);
+            }
+            let locked = self.locks.first_locked(tx.id(), |each| {
+                batch.iter().for_each(|write| each(write.tree, write.key));
+                intent.keys(each);
+            });
+            let Some(key) = locked else { return Ok(sequencer) };
+            drop(sequencer);
+            self.locks.lock(tx.id(), key, tx.lock_wait_max)?;
+        }
+    }
+
     /// Makes room for a large commit before the lock is taken: zeroing and syncing a new segment
     /// takes long. If somebody else takes the room meanwhile, it is made again under the lock.
     fn make_log_room(&self, payload_len: usize) -> Result<()> {
@@ -542,7 +566,7 @@ impl Shared {
 
     /// Waits until commit `seq` is published. If nobody is syncing for it, this thread does: it
     /// seals what is applied, syncs the log for all of it, and publishes it.
-    fn wait_until_visible(&self, seq: u64) -> Result<()> {
+    pub(crate) fn wait_until_visible(&self, seq: u64) -> Result<()> {
         while let Some(_leading) = self.visible.wait_or_lead(seq) {
             self.sync_and_publish()?;
         }

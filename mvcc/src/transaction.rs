@@ -10,9 +10,11 @@ use crate::{Durability, Error, Isolation, Result, Snapshot, TxView};
 use llmdb_storage::{
     Batch, Cursor, MemoryUse, NewValue, REFERENCE_BYTES_MIN, Reader, TreeId, View,
 };
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Of the budget of memory, what one transaction remembers of its reads takes this part at most.
 const READS_PART: u64 = 8;
@@ -34,6 +36,9 @@ pub struct WriteTx<'e> {
     /// Keys that the transaction will write, where a layer above resolves them at the commit.
     pub(crate) declared: Footprint,
     broken: Option<Arc<str>>,
+    /// Whether it read anything of others: from then on its snapshot stays what it is.
+    has_read: Cell<bool>,
+    pub(crate) lock_wait_max: Duration,
     /// Each with the number of writes before it.
     savepoints: Savepoints<usize>,
     /// Long values that its writes name.
@@ -48,6 +53,10 @@ pub struct WriteTx<'e> {
 pub trait Intent {
     /// The layer's own error.
     type Error: From<Error> + fmt::Display;
+
+    /// Tells the keys that [`Intent::resolve`] will write, as far as they can be locked
+    /// ([`WriteTx::lock_for_update`]): asked only while there are locks.
+    fn keys(&self, _each: &mut dyn FnMut(TreeId, &[u8])) {}
 
     /// Adds the resolved writes to `out`, given the newest state, and answers the mark of this
     /// commit. `last_mark` is that of the commit before. On an error nothing has happened.
@@ -113,6 +122,8 @@ impl<'e> WriteTx<'e> {
             reads: Footprint::default(),
             declared: Footprint::default(),
             broken: None,
+            has_read: Cell::new(false),
+            lock_wait_max: shared.options.lock_wait_max,
             savepoints: Savepoints::new(id),
             ahead: Vec::new(),
             charge: Charge::new(shared.budget(), MemoryUse::Transactions),
@@ -179,6 +190,11 @@ impl<'e> WriteTx<'e> {
     /// What one read of the transaction sees of others: always the same, or a state of its own,
     /// as its isolation says.
     pub fn view(&self) -> TxView<'_, 'e> {
+        self.has_read.set(true);
+        self.peek()
+    }
+
+    fn peek(&self) -> TxView<'_, 'e> {
         match (&self.snapshot, self.isolation) {
             (Some(snapshot), _) => TxView::Kept(snapshot),
             (None, Isolation::ReadUncommitted) => TxView::Own(self.shared.applied_snapshot()),
@@ -196,9 +212,9 @@ impl<'e> WriteTx<'e> {
         self.seq().unwrap_or(u64::MAX)
     }
 
-    /// Number and mark of the newest commit that it sees.
-    pub(crate) fn rests_on(&self) -> (u64, i64) {
-        let view = self.view();
+    /// Number and mark of the newest commit that it sees. Asking is no read.
+    pub fn rests_on(&self) -> (u64, i64) {
+        let view = self.peek();
         (view.seq(), view.mark())
     }
 
@@ -381,6 +397,50 @@ impl<'e> WriteTx<'e> {
         let _ = self.weigh(0);
     }
 
+    /// How long it waits for a lock, if not as the options say.
+    pub fn lock_wait_max(&mut self, wait_max: Duration) -> &mut Self {
+        self.lock_wait_max = wait_max;
+        self
+    }
+
+    /// Locks `key`, whether it exists or not, until the transaction ends: no other transaction
+    /// commits a write of it meanwhile, and none gets the lock. Those who ask, and commits that
+    /// write the key without asking, queue in the order in which they came. Reading is not held
+    /// up. A lock that the transaction holds already is granted again.
+    ///
+    /// Once it is granted, reads see the newest value of the key, and a commit does not conflict on
+    /// its account:
+    ///
+    /// - A transaction that has read nothing yet moves its snapshot to the newest state, if the
+    ///   key was written since. Locking all that it reads and writes before it reads makes it a
+    ///   transaction that never conflicts.
+    /// - One that has read and whose key was written since its snapshot can no longer see the newest
+    ///   value: it conflicts at once.
+    /// - Below [`Isolation::Snapshot`] the next read sees the newest state anyhow; no update of
+    ///   the key is lost.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`] for the youngest of those who wait in a circle;
+    /// [`Error::LockTimeout`]; [`Error::Conflict`]. The transaction keeps the locks that it has
+    /// until it ends, so roll it back and run it again.
+    pub fn lock_for_update(&mut self, tree: TreeId, key: &[u8]) -> Result<()> {
+        let shared = self.shared;
+        shared.locks.lock(self.id, (tree, key.to_vec()), self.lock_wait_max)?;
+        let Some(seq) = shared.newest_write_of(tree, key, self.seq()) else { return Ok(()) };
+        if self.snapshot.is_some() && self.has_read.get() {
+            return Err(Error::Conflict { seq });
+        }
+        // It may still be waiting to be durable.
+        shared.wait_until_visible(seq)?;
+        if self.snapshot.is_some() {
+            let mut active = shared.active.lock();
+            let newer = shared.snapshot();
+            active.move_on(self.seq(), newer.seq());
+            self.snapshot = Some(newer);
+        }
+        Ok(())
+    }
+
     /// A place to roll back to, inside of all savepoints made before.
     pub fn savepoint(&mut self) -> Savepoint {
         self.savepoints.add(self.writes.len())
@@ -442,6 +502,10 @@ impl<'e> WriteTx<'e> {
 
 impl Drop for WriteTx<'_> {
     fn drop(&mut self) {
+        // Its own locks it sees.
+        if self.shared.locks.any() {
+            self.shared.locks.release(self.id);
+        }
         self.shared.active.lock().leave(self.seq());
     }
 }

@@ -44,6 +44,8 @@ pub enum Op {
     Commit(Option<Json>),
     /// Give one up.
     Rollback,
+    /// Lock a key until the transaction ends.
+    Lock(Target),
     /// A savepoint of one, by its name.
     Savepoint(SavepointOf, String),
     /// Write what the log holds to the file.
@@ -230,6 +232,7 @@ impl Request {
             "begin" => Op::Begin(isolation(&mut fields)?),
             "commit" => Op::Commit(fields.json("note")),
             "rollback" => Op::Rollback,
+            "lock_for_update" => Op::Lock(target(&mut fields)?),
             "savepoint" => savepoint(&mut fields, SavepointOf::Make)?,
             "rollback_to" => savepoint(&mut fields, SavepointOf::RollBackTo)?,
             "release" => savepoint(&mut fields, SavepointOf::Release)?,
@@ -283,6 +286,7 @@ fn takes_txn(op: &str) -> bool {
             | "commit"
             | "rollback"
             | "savepoint"
+            | "lock_for_update"
             | "rollback_to"
             | "release"
     )

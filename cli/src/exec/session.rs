@@ -12,7 +12,10 @@ use crate::write::{apply, partition_to_read, partition_to_write};
 use llmdb::{At, Change, Cursor, Db, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
 use serde_json::Value as Json;
 use std::collections::HashMap;
+use std::time::Duration;
 
+/// All locks that a session meets are its own transactions', which do not end while it waits.
+const LOCK_WAIT_MAX: Duration = Duration::ZERO;
 /// Changes fetched at a time.
 const PAGE: usize = 1000;
 
@@ -50,6 +53,7 @@ impl<'db> Session<'db> {
             Op::Begin(isolation) => self.begin(txn.unwrap_or_default(), isolation),
             Op::Commit(note) => self.commit(txn.unwrap_or_default(), note),
             Op::Rollback => self.rollback(txn.unwrap_or_default()),
+            Op::Lock(target) => self.lock(txn.unwrap_or_default(), target),
             Op::Savepoint(what, name) => self.savepoint(txn.unwrap_or_default(), what, name),
             Op::Write(write) => self.write(txn, write),
             Op::Get(target, at) => self.get(txn, target, at),
@@ -116,8 +120,16 @@ impl<'db> Session<'db> {
         if self.open.contains_key(&name) {
             return Err(Error::TransactionOpen { name });
         }
-        let tx = self.db.begin_with(isolation)?;
+        let mut tx = self.db.begin_with(isolation)?;
+        tx.lock_wait_max(LOCK_WAIT_MAX);
         self.open.insert(name, Open::new(tx));
+        Ok(Answer::Done)
+    }
+
+    fn lock(&mut self, txn: String, target: Target) -> Result<Answer> {
+        let key = key(self.db, target)?;
+        let open = self.open.get_mut(&txn).ok_or(Error::NoTransaction { name: txn })?;
+        open.tx.lock_for_update(key)?;
         Ok(Answer::Done)
     }
 
@@ -171,6 +183,7 @@ impl<'db> Session<'db> {
             return Ok(Answer::Done);
         }
         let mut tx = db.begin()?;
+        tx.lock_wait_max(LOCK_WAIT_MAX);
         apply(&mut tx, partition, write)?;
         Ok(Answer::Committed(tx.commit()?))
     }

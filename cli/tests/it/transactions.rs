@@ -86,6 +86,25 @@ fn isolation_is_chosen_at_the_beginning() {
 }
 
 #[test]
+fn a_lock_keeps_others_from_a_key_and_nobody_waits_for_itself() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start(&db);
+    exec.write(1, json!({"op": "put", "key": "k", "value": 1}));
+    let lock = |txn: &str| json!({"op": "lock_for_update", "key": "k", "txn": txn});
+    assert_eq!(exec.code(lock("a")), "no_transaction");
+    for txn in ["a", "b"] {
+        exec.ok(json!({"op": "begin", "txn": txn}));
+    }
+    exec.ok(lock("a"));
+    assert_eq!(exec.code(lock("b")), "lock_timeout");
+    assert_eq!(exec.code(json!({"op": "put", "key": "k", "value": 2})), "lock_timeout");
+    exec.ok(json!({"op": "put", "key": "k", "value": 3, "txn": "a"}));
+    exec.write(2, json!({"op": "commit", "txn": "a"}));
+    exec.ok(lock("b"));
+    assert_eq!(value(&mut exec, Some("b")), 3);
+}
+
+#[test]
 fn savepoints_have_names_and_the_newest_of_a_name_counts() {
     let (_dir, db) = place();
     let mut exec = Exec::start(&db);

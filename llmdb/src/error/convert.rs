@@ -11,6 +11,10 @@ impl From<llmdb_mvcc::Error> for Error {
             E::Busy { path, pid } => Error::Busy { path, pid },
             E::NotFound { path } => Error::NotFound { path },
             E::Conflict { seq } => Error::Conflict { seq },
+            E::Deadlock { tx, waited_for } => Error::Deadlock { tx, waited_for },
+            E::LockTimeout { tx, waited_for, waited } => {
+                Error::LockTimeout { tx, waited_for, waited }
+            }
             E::NoSavepoint => Error::NoSavepoint,
             E::Broken { cause } => Error::Broken { cause },
             E::CorruptLog { path, what } => Error::Corrupt { path: Some(path), page: None, what },

@@ -100,7 +100,9 @@ table! {
     UnknownTransaction "unknown_transaction" NotFound;
     UnknownErasure     "unknown_erasure"     NotFound;
     Conflict           "conflict"            Conflict;
+    Deadlock           "deadlock"            Conflict;
     Busy               "busy"                Busy;
+    LockTimeout        "lock_timeout"        Busy;
     NoSpace            "no_space"            ResourceExhausted;
     FileFull           "file_full"           ResourceExhausted;
     CacheFull          "cache_full"          ResourceExhausted;

@@ -30,6 +30,10 @@ const READ_BYTES: u64 = 48;
 const READS_PART: u64 = 8;
 
 impl Reads {
+    pub(super) fn keys(&self) -> &BTreeSet<Vec<u8>> {
+        &self.keys
+    }
+
     /// Memory that these take, about.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.bytes
@@ -94,7 +98,7 @@ impl<'db> WriteTx<'db> {
         let view = self.tx.view();
         let now = match view {
             TxView::Kept(_) => self.at,
-            TxView::Own(_) => provisional(self.core, &view)?,
+            TxView::Own(_) => provisional(self.core, view.mark())?,
         };
         Ok(Seen { view, now })
     }

@@ -285,3 +285,67 @@ fn a_scan_below_snapshot_is_of_one_state() {
     assert!(scan.all(|row| text(&row.unwrap().fact) == "before"));
     assert!(tx.scan(P, "k").unwrap().all(|row| text(&row.unwrap().fact) == "after"));
 }
+
+/// However many contend, each is served: the third run has the keys of the second locked.
+#[test]
+fn eight_threads_on_one_counter_all_finish_after_at_most_three_runs() {
+    const TIMES: u64 = 50;
+    let db = fresh();
+    let runs_max = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let db = &db;
+                scope.spawn(move || {
+                    let mut runs_max = 0;
+                    for _ in 0..TIMES {
+                        let mut runs = 0;
+                        db.write(|tx| {
+                            runs += 1;
+                            let count = tx.get_as::<u64>("hot")?.unwrap_or(0);
+                            thread::yield_now();
+                            tx.put("hot", Value::of(&(count + 1))?)
+                        })
+                        .unwrap();
+                        runs_max = runs_max.max(runs);
+                    }
+                    runs_max
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+    });
+    assert_eq!(count(&db, "hot"), 8 * TIMES);
+    assert!((2..=3).contains(&runs_max), "{runs_max} runs");
+}
+
+#[test]
+fn a_locked_key_is_written_by_its_holder_alone() {
+    let db = crate::support::options(&MemVfs::new())
+        .lock_wait_max(std::time::Duration::ZERO)
+        .open(crate::support::PATH)
+        .unwrap();
+    db.put("k", b"1").unwrap();
+    let mut tx = db.begin().unwrap();
+    tx.lock_for_update("k").unwrap();
+    for refused in [db.put_range("k", b"2", v(100), v(200)), db.delete("k")] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.code(), "lock_timeout");
+        assert!(error.is_retryable() && error.to_string().contains(&tx.id().to_string()));
+    }
+    let mut other = db.begin().unwrap();
+    let refused = other.lock_for_update("k");
+    assert!(
+        matches!(&refused, Err(Error::LockTimeout { waited_for, .. }) if *waited_for == [tx.id()])
+    );
+    drop(other);
+    db.put("elsewhere", b"2").unwrap();
+    assert_eq!(tx.get_as::<String>("k").unwrap().unwrap(), "1");
+    tx.put("k", b"3").unwrap();
+    assert_eq!(tx.commit().unwrap(), Some(TxTime(3)));
+    db.put("k", b"4").unwrap();
+    let mut tx = db.begin().unwrap();
+    db.put("k", b"5").unwrap();
+    tx.lock_for_update("k").unwrap();
+    assert_eq!(tx.get_as::<String>("k").unwrap().unwrap(), "5", "its now moves with it");
+    assert_eq!(tx.lock_for_update("").unwrap_err().code(), "empty_key");
+}

@@ -10,6 +10,7 @@ mod gaps;
 mod gate;
 mod harness;
 mod isolation;
+mod locks;
 mod long;
 mod memory;
 mod refusals;
