@@ -218,6 +218,13 @@ pub enum Error {
     /// The memory for changed pages is used up; a [`checkpoint`](crate::Db::checkpoint) frees it.
     #[error("the page cache is full; a checkpoint must make room first")]
     CacheFull,
+    /// Cursors and values hold every page of the page cache. Drop some, or give it more room with
+    /// [`Options::page_cache_bytes`](crate::Options::page_cache_bytes).
+    #[error("all {pages} pages of the page cache are held by cursors and values")]
+    PagesHeld {
+        /// How many pages it has room for.
+        pages: usize,
+    },
     /// There is no transaction time after the last one.
     #[error("transaction time is used up")]
     TxExhausted,

@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::{Db, Durability, Error, Isolation, Result};
 use llmdb_mvcc::EngineOptions;
+use llmdb_storage::PageSource;
 use llmdb_vfs::{LogicalClock, OpenMode, OsVfs, Vfs, WallClock};
 use std::path::Path;
 use std::sync::Arc;
@@ -148,6 +149,20 @@ impl Options {
     /// otherwise; 10 seconds unless told otherwise.
     pub fn lock_wait_max(mut self, wait_max: Duration) -> Self {
         self.engine.lock_wait_max = wait_max;
+        self
+    }
+
+    /// Where pages that are in the file are read from: a map of it unless told otherwise.
+    pub fn page_source(mut self, source: PageSource) -> Self {
+        self.engine.store.page_source = source;
+        self
+    }
+
+    /// Memory for pages read from the file, by [`PageSource::Buffered`]: never exceeded, 128 MiB
+    /// unless told otherwise, room for 16 pages at the least. Every cursor and every value that is
+    /// held keeps its page in it.
+    pub fn page_cache_bytes(mut self, bytes: u64) -> Self {
+        self.engine.store.page_cache_bytes = bytes;
         self
     }
 

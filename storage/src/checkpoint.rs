@@ -176,7 +176,7 @@ impl Writer {
         let mut places = Vec::with_capacity(count);
         for _ in 0..count {
             let id = self.space.alloc().map_err(|error| self.space_error(error))?;
-            self.pager.table.clear_verified(id);
+            self.pager.forget(id);
             let place = PageRef { id, stamp: self.stamp() };
             fresh.push(place);
             places.push(place);

@@ -5,15 +5,12 @@
 
 use crate::node::Node;
 use crate::pager::Where;
+use crate::pin::Pinned;
+use crate::read_ahead::{Direction, ReadAhead};
 use crate::reader::Reader;
 use crate::{Cursor, Entry, Error, PageId, Result, TreeId, ValueRef};
 use std::cmp::Ordering;
 use std::fmt;
-
-/// Leaves to ask for ahead of a scan: about as many as one read of the device returns quickly.
-const READ_AHEAD: u64 = 16;
-/// A scan is one after so many leaves in a row.
-const SCAN_AFTER: u32 = 4;
 
 /// A position in a tree of one snapshot.
 pub struct TreeCursor<'s> {
@@ -24,16 +21,21 @@ pub struct TreeCursor<'s> {
     key: Vec<u8>,
     /// Kept for its memory.
     spare: Vec<u8>,
-    /// Leaves entered one after the other by `next`.
-    in_a_row: u32,
+    read_ahead: ReadAhead,
 }
 
-#[derive(Clone, Copy)]
+/// A page that the cursor stands on or came by; it stays in memory meanwhile.
 struct Step<'s> {
-    node: Node<'s>,
+    page: Pinned<'s>,
     index: usize,
     id: PageId,
     at: Where,
+}
+
+impl Step<'_> {
+    fn node(&self) -> Node<'_> {
+        Node::new(&self.page)
+    }
 }
 
 impl fmt::Debug for TreeCursor<'_> {
@@ -53,45 +55,45 @@ impl<'s> TreeCursor<'s> {
             path: Vec::new(),
             key: Vec::new(),
             spare: Vec::new(),
-            in_a_row: 0,
+            read_ahead: ReadAhead::new(),
         }
     }
 
     /// Walks down from the root; `choose` picks the entry of each branch. The leaf's index is 0.
-    fn descend(&mut self, choose: impl Fn(Node<'s>) -> usize) -> Result<bool> {
+    fn descend(&mut self, choose: impl Fn(Node<'_>) -> usize) -> Result<bool> {
         self.path.clear();
-        self.in_a_row = 0;
+        self.read_ahead.restart();
         let root = self.reader.root(self.tree);
         if root.is_none() {
             return Ok(false);
         }
         let mut at = Where::Anywhere;
-        let node = self.reader.node(root, &mut at)?;
-        self.path.push(Step { node, index: 0, id: root.id, at });
+        let page = self.reader.page(root, &mut at)?;
+        self.path.push(Step { page, index: 0, id: root.id, at });
         self.descend_from_here(choose)?;
         Ok(true)
     }
 
     /// Walks on down from the last step.
-    fn descend_from_here(&mut self, choose: impl Fn(Node<'s>) -> usize) -> Result<()> {
+    fn descend_from_here(&mut self, choose: impl Fn(Node<'_>) -> usize) -> Result<()> {
         loop {
             let step = self.path.last_mut().expect("a descent starts from a node");
-            if step.node.is_leaf() {
+            if step.node().is_leaf() {
                 return Ok(());
             }
-            step.index = choose(step.node);
+            step.index = choose(step.node());
             self.push_child()?;
         }
     }
 
     /// Enters the child that the last step's index leads to. On an error the cursor stands nowhere.
     fn push_child(&mut self) -> Result<()> {
-        let step = *self.path.last().expect("a child has a parent");
+        let step = self.path.last().expect("a child has a parent");
         let mut at = step.at;
-        let id = step.node.child(step.index).id;
-        match self.reader.child(step.node, step.index, &mut at) {
-            Ok(node) => {
-                self.path.push(Step { node, index: 0, id, at });
+        let child = step.node().child(step.index);
+        match self.reader.child(step.node(), child, &mut at) {
+            Ok(page) => {
+                self.path.push(Step { page, index: 0, id: child.id, at });
                 Ok(())
             }
             Err(error) => {
@@ -107,8 +109,8 @@ impl<'s> TreeCursor<'s> {
 
     /// Takes the key of the entry under the cursor.
     fn arrive(&mut self) -> Result<bool> {
-        let Step { node, index, .. } = *self.leaf();
-        node.key_into(index, &mut self.key);
+        let step = self.path.last().expect("the cursor stands in a leaf");
+        Node::new(&step.page).key_into(step.index, &mut self.key);
         Ok(true)
     }
 
@@ -132,11 +134,9 @@ impl<'s> TreeCursor<'s> {
         let last = self.last_key();
         self.path.pop();
         while let Some(step) = self.path.last_mut() {
-            if step.index + 1 < step.node.count() {
+            if step.index + 1 < step.node().count() {
                 step.index += 1;
-                self.read_ahead();
-                self.push_child()?;
-                self.descend_from_here(|_| 0)?;
+                self.descend_sideways(Direction::Up)?;
                 return self.arrive_beyond(last, Ordering::Greater);
             }
             self.path.pop();
@@ -150,10 +150,9 @@ impl<'s> TreeCursor<'s> {
         while let Some(step) = self.path.last_mut() {
             if step.index > 0 {
                 step.index -= 1;
-                self.push_child()?;
-                self.descend_from_here(|node| node.count() - 1)?;
+                self.descend_sideways(Direction::Down)?;
                 let leaf = self.leaf();
-                leaf.index = leaf.node.count() - 1;
+                leaf.index = leaf.node().count() - 1;
                 return self.arrive_beyond(first, Ordering::Less);
             }
             self.path.pop();
@@ -161,10 +160,30 @@ impl<'s> TreeCursor<'s> {
         Ok(false)
     }
 
+    /// Walks down from the last step, whose index was moved by one, to the nearest leaf.
+    fn descend_sideways(&mut self, direction: Direction) -> Result<()> {
+        loop {
+            let step = self.path.last().expect("a descent starts from a node");
+            if step.node().level() == 1 && step.at == Where::InFile {
+                let pager = self.reader.pager();
+                self.read_ahead.enter(pager, step.node(), step.id, step.index, direction);
+            }
+            self.push_child()?;
+            let step = self.path.last_mut().expect("just pushed");
+            if step.node().is_leaf() {
+                return Ok(());
+            }
+            step.index = match direction {
+                Direction::Up => 0,
+                Direction::Down => step.node().count() - 1,
+            };
+        }
+    }
+
     /// The last key of the leaf under the cursor.
     fn last_key(&mut self) -> Vec<u8> {
         let mut key = std::mem::take(&mut self.spare);
-        let node = self.leaf().node;
+        let node = self.leaf().node();
         node.key_into(node.count() - 1, &mut key);
         key
     }
@@ -172,30 +191,15 @@ impl<'s> TreeCursor<'s> {
     /// The first key of the leaf under the cursor.
     fn first_key(&mut self) -> Vec<u8> {
         let mut key = std::mem::take(&mut self.spare);
-        self.leaf().node.key_into(0, &mut key);
+        self.leaf().node().key_into(0, &mut key);
         key
     }
 
-    /// Once a scan is under way, asks for the coming leaves that lie behind one another.
-    fn read_ahead(&mut self) {
-        self.in_a_row += 1;
-        let step = self.path.last().expect("called on the way to the next leaf");
-        let due = u64::from(self.in_a_row).is_multiple_of(READ_AHEAD / 2);
-        if self.in_a_row < SCAN_AFTER || !due || step.at != Where::InFile {
-            return;
-        }
-        let from = step.node.child(step.index).id;
-        let ahead = (step.index + READ_AHEAD as usize).min(step.node.count() - 1);
-        let to = step.node.child(ahead).id;
-        if to > from && to.0 - from.0 < 4 * READ_AHEAD {
-            self.reader.pager().will_need(from, to.0 - from.0 + 1);
-        }
-    }
-
     /// The value under the cursor, borrowed for as long as the snapshot.
+    #[inline]
     pub fn value_ref(&self) -> Result<ValueRef<'s>> {
         let step = self.path.last().expect("the cursor stands on an entry");
-        self.reader.value(step.node.cell(step.index), step.id)
+        self.reader.value(&step.page, step.index, step.id)
     }
 }
 
@@ -205,9 +209,9 @@ impl Cursor for TreeCursor<'_> {
             return Ok(false);
         }
         let leaf = self.leaf();
-        match leaf.node.search(key) {
+        match leaf.node().search(key) {
             Ok(i) => leaf.index = i,
-            Err(i) if i < leaf.node.count() => leaf.index = i,
+            Err(i) if i < leaf.node().count() => leaf.index = i,
             Err(_) => return self.next_leaf(),
         }
         self.arrive()
@@ -218,7 +222,7 @@ impl Cursor for TreeCursor<'_> {
             return Ok(false);
         }
         let leaf = self.leaf();
-        match leaf.node.search(key) {
+        match leaf.node().search(key) {
             Ok(i) => leaf.index = i,
             Err(0) => return self.prev_leaf(),
             Err(i) => leaf.index = i - 1,
@@ -235,13 +239,13 @@ impl Cursor for TreeCursor<'_> {
             return Ok(false);
         }
         let leaf = self.leaf();
-        leaf.index = leaf.node.count() - 1;
+        leaf.index = leaf.node().count() - 1;
         self.arrive()
     }
 
     fn next(&mut self) -> Result<bool> {
         let Some(leaf) = self.path.last_mut() else { return Ok(false) };
-        if leaf.index + 1 < leaf.node.count() {
+        if leaf.index + 1 < leaf.node().count() {
             leaf.index += 1;
             return self.arrive();
         }
@@ -268,6 +272,6 @@ impl Cursor for TreeCursor<'_> {
 
     fn entry(&self) -> Result<Entry<'_>> {
         let step = self.path.last().expect("the cursor stands on an entry");
-        self.reader.entry(step.node.cell(step.index), step.id)
+        self.reader.entry(&step.page, step.index, step.id)
     }
 }

@@ -5,10 +5,9 @@
 //! in ascending order, so the path to one key is most of the path to the next.
 
 use crate::extent::Extents;
-use crate::frames::FrameId;
 use crate::node::{Node, NodeMut, encode_child};
 use crate::page;
-use crate::pager::{Pager, Where};
+use crate::pager::{Held, Pager, Where};
 use crate::writer::Writer;
 use crate::{Error, PageId, PageRef, Result, TreeId};
 use std::sync::Arc;
@@ -23,10 +22,10 @@ pub(crate) struct Edit<'w> {
 }
 
 /// One node of the path.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Level {
     pub(crate) page: PageRef,
-    pub(crate) frame: Option<FrameId>,
+    pub(crate) held: Held,
     /// Born in the version being made: edited in place.
     pub(crate) own: bool,
     at: Where,
@@ -54,16 +53,10 @@ impl<'w> Edit<'w> {
     }
 
     /// The bytes of a node that was loaded.
-    pub(crate) fn bytes_of(&self, level: &Level) -> &[u8] {
-        match level.frame {
-            // SAFETY: the newest state reaches the page, and only this writer edits or frees it,
-            // which takes `&mut self`.
-            Some(frame) => unsafe { self.pager.frames.bytes(frame) },
-            // SAFETY: as above; pages of the file that the newest state reaches stay (I1).
-            None => unsafe {
-                self.pager.file_bytes(level.page.id, 1).expect("it was read when it was loaded")
-            },
-        }
+    pub(crate) fn bytes_of<'b>(&'b self, level: &'b Level) -> &'b [u8] {
+        // SAFETY: the newest state reaches the page, and only this writer edits or frees it, which
+        // takes `&mut self`; pages of the file that the newest state reaches stay (I1).
+        unsafe { self.pager.held(level.page.id, &level.held) }
     }
 
     /// A node with the same parent as the one at `depth`.
@@ -79,7 +72,7 @@ impl<'w> Edit<'w> {
     pub(crate) fn node_mut(&mut self, depth: usize) -> NodeMut<'_> {
         let level = &self.path[depth];
         assert!(level.own, "only pages of the version being made are edited");
-        let frame = level.frame.expect("a page of the version being made is in a frame");
+        let frame = level.held.frame().expect("a page of the version being made is in a frame");
         // SAFETY: the page is born in the version being made, which no reader can see, and
         // `&mut self` excludes any other reference that this writer has handed out.
         NodeMut::new(unsafe { self.pager.frames.bytes_mut(frame) })
@@ -87,9 +80,11 @@ impl<'w> Edit<'w> {
 
     pub(crate) fn load(&self, page: PageRef, mut at: Where, index: usize) -> Result<Level> {
         // SAFETY: the newest state reaches the page; nothing is edited or freed meanwhile.
-        let (node, frame) = unsafe { self.pager.node_and_frame(page, &mut at)? };
-        let own = frame.is_some() && page::birth(node.bytes()) == self.writer.version.0;
-        Ok(Level { page, frame, own, at, index })
+        let held = unsafe { self.pager.page_to_edit(page, &mut at)? };
+        let mut level = Level { page, held, own: false, at, index };
+        let born = page::birth(self.bytes_of(&level));
+        level.own = level.held.frame().is_some() && born == self.writer.version.0;
+        Ok(level)
     }
 
     /// Leads the path to the leaf that covers `key`. `false` if the tree is empty.
@@ -141,7 +136,7 @@ impl<'w> Edit<'w> {
     pub(crate) fn make_writable(&mut self) -> Result<()> {
         for depth in 0..self.path.len() {
             if !self.path[depth].own {
-                self.path[depth] = self.copy(self.path[depth])?;
+                self.path[depth] = self.copy(&self.path[depth].clone())?;
                 let page = self.path[depth].page;
                 match depth.checked_sub(1) {
                     None => self.set_root(page),
@@ -161,23 +156,25 @@ impl<'w> Edit<'w> {
     }
 
     /// A copy of a node, born now; the original is dropped.
-    pub(crate) fn copy(&mut self, level: Level) -> Result<Level> {
+    pub(crate) fn copy(&mut self, level: &Level) -> Result<Level> {
         let (page, frame) = self.writer.alloc_page()?;
         // SAFETY: the new frame is this writer's alone; see `alloc_page`.
         let new = unsafe { self.pager.frames.bytes_mut(frame) };
-        let old = self.bytes_of(&level);
+        let old = self.bytes_of(level);
         new.copy_from_slice(old);
         let born = page::born(old);
         self.writer.identify(new, page);
         self.writer.drop_page(level.page.id, born)?;
         // Its children may get frames of their own from now on.
-        Ok(Level { page, frame: Some(frame), own: true, at: Where::Anywhere, ..level })
+        let (held, at) = (Held::Frame(frame), Where::Anywhere);
+        Ok(Level { page, held, own: true, at, index: level.index })
     }
 
     /// An empty node, born now.
     pub(crate) fn new_node(&mut self, height: u8, prefix: &[u8]) -> Result<Level> {
         let (page, frame) = self.writer.alloc_page()?;
-        let level = Level { page, frame: Some(frame), own: true, at: Where::Anywhere, index: 0 };
+        let (held, at) = (Held::Frame(frame), Where::Anywhere);
+        let level = Level { page, held, own: true, at, index: 0 };
         // SAFETY: the new frame is this writer's alone; see `alloc_page`.
         let bytes = unsafe { self.pager.frames.bytes_mut(frame) };
         NodeMut::new(bytes).init(height, self.tree, prefix);

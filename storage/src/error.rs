@@ -99,6 +99,13 @@ pub enum Error {
     /// All frames are in use: a checkpoint must make room first.
     #[error("the page cache is full; a checkpoint must make room first")]
     CacheFull,
+    /// Readers hold every page of the page cache: fewer cursors and values at a time, or a larger
+    /// cache.
+    #[error("all {pages} pages of the page cache are held by cursors and values")]
+    PagesHeld {
+        /// How many pages it has room for.
+        pages: usize,
+    },
     /// An earlier failure left it unknown what is on disk; only reading goes on.
     #[error("writing stopped for good after: {cause}")]
     Poisoned {

@@ -17,7 +17,7 @@
 
 use crate::pager::Pager;
 use crate::space::Run;
-use crate::{Error, PageId, Result, ValueRef, Version};
+use crate::{Error, PageId, PageSource, Result, ValueRef, Version};
 use std::io::IoSlice;
 
 /// The longest tail: 2 GiB - 1 of a user's bytes, and what a layer above puts around them.
@@ -138,7 +138,7 @@ pub(crate) fn write(pager: &Pager, parts: &[Run], birth: Version, value: &[u8]) 
         let rest = vec![0; bytes - from_value - from_table];
         let slices = [IoSlice::new(value_now), IoSlice::new(table_now), IoSlice::new(&rest)];
         pager.file.write_all_at(&slices, page.0 * pager.page_size as u64)?;
-        pager.table.clear_verified(page);
+        pager.forget(page);
     }
     Ok(Extents { len: value.len() as u32, check, birth, logged: false, parts: parts.to_vec() })
 }
@@ -151,20 +151,26 @@ pub(crate) unsafe fn read<'p>(pager: &'p Pager, extents: &Extents) -> Result<Val
     let len = extents.len as usize;
     let table = len..len + table_len(len);
     // One part is read where it lies; the checks below see value and table as one stream.
-    let stream = if let [(page, pages)] = extents.parts[..] {
+    let in_place = match extents.parts[..] {
         // SAFETY: pinned by the caller.
-        ValueRef::Borrowed(unsafe { pager.file_bytes(page, pages)? })
-    } else {
-        // As much as the parts in the file hold, whatever the descriptor says of its length.
-        let mut bytes = Vec::new();
-        for &(page, pages) in &extents.parts {
-            // SAFETY: pinned by the caller.
-            bytes.extend_from_slice(unsafe { pager.file_bytes(page, pages)? });
+        [(page, pages)] => unsafe { pager.bytes_in_map(page, pages)? },
+        _ => None,
+    };
+    let stream = match in_place {
+        Some(bytes) => ValueRef::Borrowed(bytes),
+        None => {
+            // As much as the parts in the file hold, whatever the descriptor says of its length.
+            let mut bytes = Vec::new();
+            for &(page, pages) in &extents.parts {
+                // SAFETY: pinned by the caller.
+                unsafe { pager.append_bytes(page, pages, &mut bytes)? };
+            }
+            ValueRef::Owned(bytes)
         }
-        ValueRef::Owned(bytes)
     };
     let first = extents.first();
-    if !pager.table.is_verified(first) {
+    // What is read anew each time is judged each time.
+    if pager.page_source() == PageSource::Buffered || !pager.table.is_verified(first) {
         let checked = if table.is_empty() { &stream[..len] } else { &stream[table.clone()] };
         let found = check(pager, first, checked);
         if found != extents.check {
@@ -181,6 +187,7 @@ pub(crate) unsafe fn read<'p>(pager: &'p Pager, extents: &Extents) -> Result<Val
     }
     Ok(match stream {
         ValueRef::Borrowed(bytes) => ValueRef::Borrowed(&bytes[..len]),
+        ValueRef::Pinned(_) => unreachable!("long values do not go through the page cache"),
         ValueRef::Owned(mut bytes) => {
             bytes.truncate(len);
             ValueRef::Owned(bytes)

@@ -1,9 +1,10 @@
-//! Frames: the write-back cache's memory, one page a frame, and the page table that leads to them.
+//! Frames: memory of one page each, for the write-back cache and for the page cache; and the page
+//! table that leads to those of the write-back cache.
 //!
 //! Raw pointers are followed in this file alone; the other files that say `unsafe` pass on or
 //! discharge the contracts stated here.
 //!
-//! A frame belongs to one page from [`Frames::alloc`] to [`Frames::free`]. While the page's birth
+//! A frame of the write-back cache belongs to one page from [`Frames::alloc`] to [`Frames::free`]. While the page's birth
 //! version is unsealed, the one writer edits it through [`Frames::bytes_mut`]; from then on it is
 //! only read, until no snapshot can reach it any more and the writer frees it.
 //!
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FrameId(pub(crate) u32);
 
-/// The frame memory, shared by the writer and all readers.
+/// The memory of the frames of one cache, shared by all who use them.
 pub(crate) struct Frames {
     memory: Reserved,
     page_size: usize,
@@ -96,6 +97,10 @@ impl Frames {
         free.free.push(frame);
     }
 
+    pub(crate) fn page_size(&self) -> usize {
+        self.page_size
+    }
+
     fn at(&self, frame: FrameId) -> *mut u8 {
         debug_assert!(frame.0 < self.capacity);
         let offset = frame.0 as usize * self.page_size;
@@ -126,6 +131,22 @@ impl Frames {
 }
 
 impl FreeFrames {
+    /// Frames that were ever in use: the memory that they took stays.
+    pub(crate) fn touched(&self) -> u64 {
+        u64::from(self.touched)
+    }
+
+    /// Whether a frame was given back and not taken again.
+    pub(crate) fn has_listed(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// The numbers of the frames that were given back.
+    #[cfg(test)]
+    pub(crate) fn listed(&self) -> impl Iterator<Item = u32> {
+        self.free.iter().map(|frame| frame.0)
+    }
+
     /// Frames in use.
     pub(crate) fn in_use(&self) -> u64 {
         u64::from(self.touched) - self.free.len() as u64

@@ -26,6 +26,7 @@
 use crate::extent::Extents;
 use crate::image::{BackupReport, COPY_BYTES, Image, NewFile, OnProgress, Progress};
 use crate::meta::{FORMAT, Meta, USED as META_BYTES};
+use crate::node::Node;
 use crate::page;
 use crate::pager::{Pager, Where};
 use crate::reader::Reader;
@@ -241,7 +242,8 @@ fn changed_pages(pager: &Pager, image: &Image, since: Version) -> Result<Bitmap>
         roots.into_iter().filter(|root| !root.is_none()).map(|root| (root, None)).collect();
     while let Some((page_ref, level)) = todo.pop() {
         let mut at = Where::InFile;
-        let node = reader.node(page_ref, &mut at)?;
+        let page = reader.page(page_ref, &mut at)?;
+        let node = Node::new(&page);
         if level.is_some_and(|level| level != node.level()) {
             return Err(Error::corrupt(page_ref.id, "it is not one level below its parent"));
         }

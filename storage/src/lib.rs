@@ -33,8 +33,9 @@
 //!   edited in place; `extent`: long values; `meta`: the slots from which all is found
 //! - [`Entry`], [`ValueReader`]: values without reading all of them; `long`: values written ahead
 //!   of the write that names them
-//! - `frames`: the write-back cache's memory and the page table; `pager`: where a page's bytes are
-//! - `reader`, `cursor`: reading a version
+//! - `frames`: the write-back cache's memory and the page table; `source`, `pager`: where a page's
+//!   bytes are; `cache`, `pin`: pages read into memory of a fixed size, and what keeps them there
+//! - `reader`, `cursor`, `read_ahead`: reading a version
 //! - `writer`: the owner of all that changes; `apply`: what it applies; `edit`, `entries`, `split`,
 //!   `spread`, `merge`, `trend`: changing a tree; `catalog`: the trees by name
 //! - [`Budget`]: memory, whoever uses it; `spill`: room for frames; `undo`: taking a batch back
@@ -67,8 +68,7 @@
 //! # Not here
 //!
 //! No log, no transactions, no locks between threads, no time: `llmdb-wal`, `llmdb-mvcc` and
-//! `llmdb-temporal` have these. No page source that copies pages into frames on reading, no
-//! compression yet.
+//! `llmdb-temporal` have these. No compression yet.
 
 #![deny(unsafe_code)]
 
@@ -76,6 +76,8 @@ mod apply;
 mod batch;
 mod budget;
 mod bulk;
+#[allow(unsafe_code, reason = "frames of the page cache are read under a pin, filled under a lock")]
+mod cache;
 mod catalog;
 #[allow(unsafe_code, reason = "frames in flight are read while commits go on")]
 mod checkpoint;
@@ -102,12 +104,15 @@ mod page;
 mod page_writes;
 #[allow(unsafe_code, reason = "pages are borrowed from frames and map")]
 mod pager;
+mod pin;
+mod read_ahead;
 #[allow(unsafe_code, reason = "a reader rests on its pin")]
 mod reader;
 #[allow(unsafe_code, reason = "values are read by the writer that moves them")]
 mod relocate;
 mod restore;
 mod separators;
+mod source;
 #[allow(
     dead_code,
     unused_imports,
@@ -138,6 +143,7 @@ pub use apply::{BatchSource, WriteSource};
 pub use batch::{Batch, NewValue, Write};
 pub use budget::{Budget, MemoryStats, MemoryUse};
 pub use bulk::copy_trees;
+pub use cache::PageCacheUse;
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointReport, CommitMark};
 pub use cursor::TreeCursor;
 pub use entry::{Entry, LongValue};
@@ -147,9 +153,11 @@ pub use image::{BackupReport, Image, OnProgress, Progress, copy_image};
 pub use increment::copy_changes;
 pub use long::{LongWriter, REFERENCE_BYTES_MIN, Reference, Reserve};
 pub use pager::Pager;
+pub use pin::Pinned;
 pub use reader::{Reader, Roots};
 pub use relocate::Relocation;
 pub use restore::Restoring;
+pub use source::PageSource;
 pub use space::{Reservation, RunId};
 pub use store::{Opened, StoreOptions, create, open};
 pub use stream::ValueReader;

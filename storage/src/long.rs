@@ -185,7 +185,7 @@ impl<R: Reserve> LongWriter<R> {
             part.1 > 0
         });
         for part in &self.parts {
-            self.pager.table.clear_verified(part.0);
+            self.pager.forget(part.0);
         }
         self.pager.note_written();
         let parts = std::mem::take(&mut self.parts);

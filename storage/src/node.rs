@@ -131,6 +131,13 @@ impl<'p> Node<'p> {
         Cell { suffix, body, overflow: value & OVERFLOW != 0 }
     }
 
+    /// Where in the page the body of entry `i` lies.
+    pub(crate) fn body_range(self, i: usize) -> std::ops::Range<usize> {
+        let cell = self.cell(i);
+        let start = self.slot(i) + CELL + cell.suffix.len();
+        start..start + cell.body.len()
+    }
+
     /// The child that entry `i` of a branch leads to.
     pub(crate) fn child(self, i: usize) -> PageRef {
         decode_child(self.cell(i).body)

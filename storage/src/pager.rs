@@ -1,27 +1,38 @@
 //! The pager: where a page's bytes are, and whether they can be trusted.
 //!
 //! A page that was changed since the last checkpoint is in a frame, found through the page table;
-//! every other page is in the file, read through the map. Once a descent has reached a page in the
-//! file, all pages below it are in the file too, because a page is written only together with or
-//! after everything it refers to; so the table is consulted no further down.
+//! every other page is in the file, read through the map or, by the `Buffered` source, into the page
+//! cache. Once a descent has reached a page in the file, all pages below it are in the file too,
+//! because a page is written only together with or after everything it refers to; so the table is
+//! consulted no further down.
 
 use crate::budget::Budget;
+use crate::cache::{self, Cache, Claim, PageCacheUse};
 use crate::entry::{Entry, LongValue};
 use crate::extent::{self, Extents};
 use crate::frames::{FrameId, Frames, PageTable, mapped};
 use crate::node::{self, Node};
 use crate::page::{self, Seed};
+use crate::pin::Pinned;
 use crate::stream::ValueReader;
-use crate::{Error, PageId, PageRef, Reference, Result};
+use crate::{Error, PageId, PageRef, PageSource, Reference, Result, StoreOptions};
 use llmdb_vfs::{File, Map};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Long values are read in pieces of at most so many bytes.
+const READ_BYTES_MAX: usize = 1 << 20;
 
 /// What readers and the writer share of an open file.
 pub struct Pager {
     pub(crate) file: Arc<dyn File>,
-    map: Map,
+    /// `None`: the source is `Buffered`, and the file is never mapped.
+    map: Option<Map>,
+    /// Made at once with the `Buffered` source, else when the first page goes into it.
+    cache: OnceLock<Cache>,
+    cache_frames: usize,
     pub(crate) page_size: usize,
     pub(crate) frames: Frames,
     pub(crate) table: PageTable,
@@ -59,27 +70,71 @@ impl Pager {
         file: Arc<dyn File>,
         page_size: usize,
         uuid: &[u8; 16],
-        map_bytes: u64,
-        frame_bytes: u64,
-        budget: Arc<Budget>,
+        options: &StoreOptions,
     ) -> Result<Self> {
-        let map = file.map(map_bytes)?;
-        let pages = map.reserved() / page_size as u64;
-        let frames = (frame_bytes / page_size as u64).min(u64::from(u32::MAX) - 1) as u32;
+        // The whole file is within reach, whatever the options say, with room to grow.
+        let bytes = options.map_bytes.max(file.len()?.saturating_mul(2));
+        let (map, bytes) = match options.page_source {
+            PageSource::Mmap => {
+                let map = file.map(bytes)?;
+                let reserved = map.reserved();
+                (Some(map), reserved)
+            }
+            PageSource::Buffered => (None, bytes),
+        };
+        let pages = bytes / page_size as u64;
+        let frames = (options.frame_bytes / page_size as u64).min(u64::from(u32::MAX) - 1) as u32;
         // A longer file is there, but not within reach: nothing of it may be touched beyond.
         let file_pages = AtomicU64::new((file.len()? / page_size as u64).min(pages));
-        Ok(Pager {
+        let pager = Pager {
             frames: Frames::new(page_size, frames)?,
             table: PageTable::new(pages)?,
             seed: Seed::new(uuid),
             resizing: parking_lot::Mutex::new(()),
-            budget,
+            budget: options.budget.clone(),
+            cache: OnceLock::new(),
+            cache_frames: cache::frames_for(options.page_cache_bytes, page_size)?,
             file,
             map,
             page_size,
             file_pages,
             written_ahead: AtomicBool::new(false),
-        })
+        };
+        if pager.map.is_none() {
+            // While the budget has room for it.
+            pager.cache()?;
+        }
+        Ok(pager)
+    }
+
+    /// Where pages that are in the file are read from.
+    pub fn page_source(&self) -> PageSource {
+        match self.map {
+            Some(_) => PageSource::Mmap,
+            None => PageSource::Buffered,
+        }
+    }
+
+    /// How full the page cache is, and what it did. All zeros until a page goes into it.
+    pub fn page_cache(&self) -> PageCacheUse {
+        self.cache.get().map(Cache::usage).unwrap_or_default()
+    }
+
+    pub(crate) fn map(&self) -> Option<&Map> {
+        self.map.as_ref()
+    }
+
+    pub(crate) fn cache_frames(&self) -> usize {
+        self.cache_frames
+    }
+
+    pub(crate) fn cache(&self) -> Result<&Cache> {
+        if self.cache.get().is_none() {
+            // Where two come at once, one of the two is dropped, empty.
+            let _ =
+                self.cache.set(Cache::new(self.page_size, self.cache_frames, self.budget.clone())?);
+        }
+        Ok(self.cache.get().expect("just set"))
     }
 
     /// Bytes of a page.
@@ -136,78 +191,247 @@ impl Pager {
         Ok(self.file.set_len(pages * self.page_size as u64)?)
     }
 
-    /// The node that `page_ref` names.
+    /// The page that `page_ref` names, found good.
+    ///
+    /// # Errors
+    /// Damage; the file system's; [`Error::PagesHeld`] where the page cache has no room.
     ///
     /// # Safety
-    /// A root that reaches the page is pinned while the node is used: neither its frame nor its
+    /// A root that reaches the page is pinned while the page is used: neither its frame nor its
     /// place in the file gets other bytes (I1).
-    pub(crate) unsafe fn node(&self, page_ref: PageRef, at: &mut Where) -> Result<Node<'_>> {
+    #[inline]
+    pub(crate) unsafe fn page(&self, page_ref: PageRef, at: &mut Where) -> Result<Pinned<'_>> {
+        // Most pages by far: in the file, under the map, seen before.
+        if let Some(map) = &self.map
+            && *at == Where::InFile
+            && page_ref.id.0 < self.file_pages()
+            && self.table.is_verified(page_ref.id)
+        {
+            // SAFETY: as in `page_in_map`.
+            let bytes =
+                unsafe { mapped(map, page_ref.id.0 * self.page_size as u64, self.page_size) };
+            if page::stamp(bytes) == page_ref.stamp {
+                return Ok(Pinned::free(bytes));
+            }
+        }
         // SAFETY: passed on to the caller.
-        unsafe { self.node_and_frame(page_ref, at).map(|(node, _)| node) }
+        unsafe { self.page_elsewhere(page_ref, at) }
     }
 
-    /// As [`Pager::node`], with the frame that holds it.
+    /// As [`Pager::page`], wherever the page is.
     ///
     /// # Safety
-    /// As [`Pager::node`].
-    pub(crate) unsafe fn node_and_frame(
+    /// As [`Pager::page`].
+    #[inline(never)]
+    unsafe fn page_elsewhere(&self, page_ref: PageRef, at: &mut Where) -> Result<Pinned<'_>> {
+        // SAFETY: passed on to the caller.
+        if let Some(bytes) = unsafe { self.page_in_frame(page_ref, at)? } {
+            return Ok(Pinned::free(bytes));
+        }
+        match &self.map {
+            // SAFETY: passed on to the caller.
+            Some(map) => unsafe { self.page_in_map(map, page_ref).map(Pinned::free) },
+            None => self.page_in_cache(page_ref),
+        }
+    }
+
+    /// The page in the write-back cache, if it is not in the file yet.
+    ///
+    /// # Safety
+    /// As [`Pager::page`].
+    #[inline]
+    pub(crate) unsafe fn page_in_frame(
         &self,
         page_ref: PageRef,
         at: &mut Where,
-    ) -> Result<(Node<'_>, Option<FrameId>)> {
+    ) -> Result<Option<&[u8]>> {
+        // SAFETY: the page is pinned by the caller, so its frame is neither freed nor edited; only
+        // the writer sees pages that are still edited, and it does not edit one while it reads it.
+        let bytes = |frame| unsafe { self.frames.bytes(frame) };
+        // SAFETY: passed on to the caller.
+        Ok(unsafe { self.frame_of(page_ref, at)? }.map(bytes))
+    }
+
+    /// The page as the writer holds it while it edits others: the page cache may have no room for
+    /// it, because readers hold every page of it, and must not stop a batch half-way.
+    ///
+    /// # Errors
+    /// Damage; the file system's.
+    ///
+    /// # Safety
+    /// As [`Pager::page`], and no other than the writer calls it.
+    pub(crate) unsafe fn page_to_edit(&self, page_ref: PageRef, at: &mut Where) -> Result<Held> {
+        // SAFETY: passed on to the caller.
+        if let Some(frame) = unsafe { self.frame_of(page_ref, at)? } {
+            return Ok(Held::Frame(frame));
+        }
+        if let Some(map) = &self.map {
+            // SAFETY: passed on to the caller.
+            unsafe { self.page_in_map(map, page_ref)? };
+            return Ok(Held::InMap);
+        }
+        let cached = self.cache()?.hit(page_ref.id);
+        if let Some(page) = cached.filter(|page| page::own_ref(page) == page_ref) {
+            return Ok(Held::Copy(Arc::from(&*page)));
+        }
+        let mut bytes = vec![0; self.page_size];
+        self.read_page(page_ref, &mut bytes)?;
+        Ok(Held::Copy(bytes.into()))
+    }
+
+    /// The bytes of a page that [`Pager::page_to_edit`] led to.
+    ///
+    /// # Safety
+    /// As [`Pager::page_to_edit`]; a frame is not edited meanwhile.
+    pub(crate) unsafe fn held<'h>(&'h self, id: PageId, held: &'h Held) -> &'h [u8] {
+        match held {
+            // SAFETY: passed on to the caller.
+            Held::Frame(frame) => unsafe { self.frames.bytes(*frame) },
+            // SAFETY: as above, and within the file: it was read from there before.
+            Held::InMap => unsafe {
+                let map = self.map.as_ref().expect("it was found in the map");
+                mapped(map, id.0 * self.page_size as u64, self.page_size)
+            },
+            Held::Copy(bytes) => bytes,
+        }
+    }
+
+    /// The frame of the write-back cache that holds the page, if it is not in the file yet.
+    ///
+    /// # Safety
+    /// As [`Pager::page`].
+    #[inline]
+    unsafe fn frame_of(&self, page_ref: PageRef, at: &mut Where) -> Result<Option<FrameId>> {
         let id = page_ref.id;
         if id.0 >= self.table.pages() {
             return Err(Error::corrupt(id, "a reference leads beyond the largest file"));
         }
-        if *at == Where::Anywhere {
-            if let Some(frame) = self.table.get(id) {
-                // SAFETY: the page is pinned by the caller, so its frame is neither freed nor
-                // edited; only the writer sees pages that are still edited, and it does not edit
-                // one while it reads it.
-                let bytes = unsafe { self.frames.bytes(frame) };
-                if page::own_ref(bytes) != page_ref {
-                    return Err(Error::corrupt(
-                        id,
-                        "it is another allocation than its parent names",
-                    ));
-                }
-                return Ok((Node::new(bytes), Some(frame)));
-            }
+        if *at == Where::InFile {
+            return Ok(None);
+        }
+        let Some(frame) = self.table.get(id) else {
             *at = Where::InFile;
+            return Ok(None);
+        };
+        // SAFETY: as in `page_in_frame`.
+        let bytes = unsafe { self.frames.bytes(frame) };
+        match page::own_ref(bytes) == page_ref {
+            true => Ok(Some(frame)),
+            false => Err(another_allocation(id)),
         }
-        // SAFETY: pinned by the caller.
-        let bytes = unsafe { self.file_bytes(id, 1)? };
-        if !self.table.is_verified(id) {
-            self.seed.verify(bytes, page_ref)?;
-            Node::new(bytes).validate(id)?;
-            self.table.set_verified(id);
-        } else if page::stamp(bytes) != page_ref.stamp {
-            return Err(Error::corrupt(id, "it is another allocation than its parent names"));
-        }
-        Ok((Node::new(bytes), None))
     }
 
-    /// The bytes of `pages` pages in the file, unverified.
+    /// The bytes of a page in the file, through the map, verified on the first touch.
     ///
     /// # Safety
-    /// As [`Pager::node`].
-    pub(crate) unsafe fn file_bytes(&self, id: PageId, pages: u64) -> Result<&[u8]> {
-        let end = id.0.checked_add(pages);
-        if end.is_none_or(|end| end > self.file_pages()) {
-            return Err(Error::corrupt(id, "a reference leads beyond the end of the file"));
-        }
-        let len = pages as usize * self.page_size;
+    /// As [`Pager::page`].
+    #[inline]
+    unsafe fn page_in_map<'m>(&self, map: &'m Map, page_ref: PageRef) -> Result<&'m [u8]> {
+        let id = page_ref.id;
+        self.check_in_file(id, 1)?;
         // SAFETY: within the file by the check (which is cut only where no live root reaches), hence
         // within the map (`grow` keeps to it); unchanged meanwhile by the caller's pin.
-        Ok(unsafe { mapped(&self.map, id.0 * self.page_size as u64, len) })
+        let bytes = unsafe { mapped(map, id.0 * self.page_size as u64, self.page_size) };
+        if !self.table.is_verified(id) {
+            self.judge(bytes, page_ref)?;
+            self.table.set_verified(id);
+        } else if page::stamp(bytes) != page_ref.stamp {
+            return Err(another_allocation(id));
+        }
+        Ok(bytes)
     }
 
-    /// Asks the system to read ahead from `page`.
-    pub(crate) fn will_need(&self, page: PageId, pages: u64) {
-        let len = pages.min(self.file_pages().saturating_sub(page.0)) * self.page_size as u64;
-        if len > 0 {
-            self.map.will_need(page.0 * self.page_size as u64, len);
+    /// A page in the file, through the page cache; verified when it is read.
+    fn page_in_cache(&self, page_ref: PageRef) -> Result<Pinned<'_>> {
+        let (id, cache) = (page_ref.id, self.cache()?);
+        if let Some(page) = cache.hit(id) {
+            if page::stamp(&page) == page_ref.stamp {
+                return Ok(page);
+            }
+            // Read under a reference that does not fit this one: the file decides which is right.
+            drop(page);
+            cache.forget(id);
         }
+        match cache.claim(id)? {
+            Claim::Hit(page) if page::stamp(&page) == page_ref.stamp => Ok(page),
+            Claim::Hit(_) => Err(another_allocation(id)),
+            Claim::Load(mut ticket) => match self.read_page(page_ref, ticket.bytes_mut()) {
+                Ok(()) => Ok(ticket.land()),
+                Err(error) => {
+                    ticket.fail(&error);
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    /// Reads a page of the file into `bytes`, which are as long as a page, and judges it.
+    pub(crate) fn read_page(&self, page_ref: PageRef, bytes: &mut [u8]) -> Result<()> {
+        self.check_in_file(page_ref.id, 1)?;
+        self.file.read_exact_at(bytes, page_ref.id.0 * self.page_size as u64)?;
+        self.judge(bytes, page_ref)
+    }
+
+    /// Whether bytes from the file are the page that `page_ref` names.
+    pub(crate) fn judge(&self, bytes: &[u8], page_ref: PageRef) -> Result<()> {
+        self.seed.verify(bytes, page_ref)?;
+        Node::new(bytes).validate(page_ref.id)
+    }
+
+    /// `page` is about to get other bytes, in a frame or in the file: what is known of those in the
+    /// file is forgotten.
+    pub(crate) fn forget(&self, page: PageId) {
+        self.table.clear_verified(page);
+        if let Some(cache) = self.cache.get() {
+            cache.forget(page);
+        }
+    }
+
+    fn check_in_file(&self, id: PageId, pages: u64) -> Result<()> {
+        match id.0.checked_add(pages) {
+            Some(end) if end <= self.file_pages() => Ok(()),
+            _ => Err(Error::corrupt(id, "a reference leads beyond the end of the file")),
+        }
+    }
+
+    /// The bytes of `pages` pages in the file, unverified, where they lie together in memory: with
+    /// the `Mmap` source.
+    ///
+    /// # Safety
+    /// As [`Pager::page`].
+    pub(crate) unsafe fn bytes_in_map(&self, id: PageId, pages: u64) -> Result<Option<&[u8]>> {
+        self.check_in_file(id, pages)?;
+        let len = pages as usize * self.page_size;
+        // SAFETY: as in `page_in_map`.
+        let bytes = |map| unsafe { mapped(map, id.0 * self.page_size as u64, len) };
+        Ok(self.map.as_ref().map(bytes))
+    }
+
+    /// Appends the bytes of `pages` pages in the file, unverified, to `to`. They do not go through
+    /// the page cache.
+    ///
+    /// # Safety
+    /// As [`Pager::page`].
+    pub(crate) unsafe fn append_bytes(
+        &self,
+        id: PageId,
+        pages: u64,
+        to: &mut Vec<u8>,
+    ) -> Result<()> {
+        // SAFETY: passed on to the caller.
+        if let Some(bytes) = unsafe { self.bytes_in_map(id, pages)? } {
+            to.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let mut offset = id.0 * self.page_size as u64;
+        let end = offset + pages * self.page_size as u64;
+        while offset < end {
+            let (start, piece) = (to.len(), READ_BYTES_MAX.min((end - offset) as usize));
+            to.resize(start + piece, 0);
+            self.file.read_exact_at(&mut to[start..], offset)?;
+            offset += piece as u64;
+        }
+        Ok(())
     }
 
     /// A long value was written that a record of the log is going to name.
@@ -279,10 +503,34 @@ impl Pager {
     }
 }
 
+/// How the writer holds a page that it has read.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    /// In a frame of the write-back cache.
+    Frame(FrameId),
+    /// In the file, through the map.
+    InMap,
+    /// Read from the file, or copied from the page cache.
+    Copy(Arc<[u8]>),
+}
+
+impl Held {
+    pub(crate) fn frame(&self) -> Option<FrameId> {
+        match self {
+            Held::Frame(frame) => Some(*frame),
+            Held::InMap | Held::Copy(_) => None,
+        }
+    }
+}
+
+fn another_allocation(id: PageId) -> Error {
+    Error::corrupt(id, "it is another allocation than its parent names")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, StoreOptions, create, open};
+    use crate::{Batch, create, open};
     use llmdb_vfs::{MemVfs, Vfs};
     use std::path::Path;
 
@@ -290,10 +538,16 @@ mod tests {
     /// when the file's bytes were found good before.
     #[test]
     fn another_allocation_of_a_page_is_noticed_wherever_it_lies() {
+        for page_source in [PageSource::Mmap, PageSource::Buffered] {
+            check_stamps(&StoreOptions { page_source, ..StoreOptions::default() });
+        }
+    }
+
+    fn check_stamps(options: &StoreOptions) {
         let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
         let path = Path::new("/t.llmdb");
-        create(&vfs, path, &StoreOptions::default()).unwrap();
-        let mut opened = open(&vfs, path, &StoreOptions::default()).unwrap();
+        create(&vfs, path, options).unwrap();
+        let mut opened = open(&vfs, path, options).unwrap();
         let tree = opened.writer.create_tree("t");
         let mut batch = Batch::new();
         batch.put(tree, b"k", b"v");
@@ -301,7 +555,7 @@ mod tests {
         let check = |root: PageRef, pager: &Pager| {
             let stale = PageRef { stamp: root.stamp ^ 1, ..root };
             // SAFETY: nothing is edited or freed while the nodes are looked at.
-            let load = |page| unsafe { pager.node(page, &mut Where::Anywhere).is_ok() };
+            let load = |page| unsafe { pager.page(page, &mut Where::Anywhere).is_ok() };
             assert!(!load(stale));
             assert!(load(root));
             assert!(!load(stale));

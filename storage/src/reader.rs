@@ -2,9 +2,11 @@
 
 use crate::cursor::TreeCursor;
 use crate::entry::{Entry, LongValue};
-use crate::node::{Cell, Node};
+use crate::node::Node;
 use crate::pager::{Pager, Where};
+use crate::pin::Pinned;
 use crate::{Error, PageId, PageRef, Result, TreeId, ValueRef, View};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -57,51 +59,76 @@ impl<'s> Reader<'s> {
         self.roots.get(tree.0 as usize).copied().unwrap_or(PageRef::NONE)
     }
 
-    /// The node that `page_ref`, found under these roots, names.
-    pub(crate) fn node(&self, page_ref: PageRef, at: &mut Where) -> Result<Node<'s>> {
+    /// The page that `page_ref`, found under these roots, names.
+    #[inline]
+    pub(crate) fn page(&self, page_ref: PageRef, at: &mut Where) -> Result<Pinned<'s>> {
         // SAFETY: the roots are live for 's (`new`), and `page_ref` was read under them.
-        unsafe { self.pager.node(page_ref, at) }
+        unsafe { self.pager.page(page_ref, at) }
     }
 
-    /// The child that entry `i` of `node` leads to, which must be one level below.
-    pub(crate) fn child(&self, node: Node<'s>, i: usize, at: &mut Where) -> Result<Node<'s>> {
-        let child_ref = node.child(i);
-        let child = self.node(child_ref, at)?;
-        if child.level() + 1 != node.level() {
+    /// The child of `node` that `child_ref` names, which must be one level below.
+    #[inline]
+    pub(crate) fn child(
+        &self,
+        node: Node<'_>,
+        child_ref: PageRef,
+        at: &mut Where,
+    ) -> Result<Pinned<'s>> {
+        let child = self.page(child_ref, at)?;
+        if Node::new(&child).level() + 1 != node.level() {
             return Err(Error::corrupt(child_ref.id, "it is not one level below its parent"));
         }
         Ok(child)
     }
 
-    /// The value that a leaf's cell holds or leads to.
-    pub(crate) fn value(&self, cell: Cell<'s>, leaf: PageId) -> Result<ValueRef<'s>> {
-        if !cell.overflow {
-            return Ok(ValueRef::Borrowed(cell.body));
+    /// The value that entry `i` of the leaf `id` holds or leads to.
+    #[inline]
+    pub(crate) fn value(&self, leaf: &Pinned<'s>, i: usize, id: PageId) -> Result<ValueRef<'s>> {
+        if let Some(bytes) = leaf.unlimited() {
+            let cell = Node::new(bytes).cell(i);
+            if !cell.overflow {
+                return Ok(ValueRef::Borrowed(cell.body));
+            }
         }
-        self.long(cell, leaf)?.into_value()
+        self.entry(leaf, i, id)?.into_value()
     }
 
-    /// What a leaf's cell holds, without the pages that a long value goes on in.
-    pub(crate) fn entry(&self, cell: Cell<'s>, leaf: PageId) -> Result<Entry<'s>> {
-        if !cell.overflow {
-            return Ok(Entry::Whole(ValueRef::Borrowed(cell.body)));
+    /// What entry `i` of the leaf `id` holds, without the pages that a long value goes on in.
+    #[inline(never)]
+    pub(crate) fn entry(&self, leaf: &Pinned<'s>, i: usize, id: PageId) -> Result<Entry<'s>> {
+        let cell = Node::new(leaf).cell(i);
+        if cell.overflow {
+            // SAFETY: the roots are live for 's, and the cell was read under them.
+            let long = unsafe { LongValue::pinned(self.pager, cell.body, id)? };
+            return match long.is_logged() {
+                true => Ok(Entry::Long(long)),
+                false => long.tail().map(Entry::Whole),
+            };
         }
-        match self.long(cell, leaf)? {
-            Entry::Long(long) if !long.is_logged() => long.tail().map(Entry::Whole),
-            entry => Ok(entry),
-        }
+        let body = Node::new(leaf).body_range(i);
+        Ok(Entry::Whole(match leaf.unlimited() {
+            Some(bytes) => ValueRef::Borrowed(&bytes[body]),
+            None => ValueRef::Pinned(leaf.clone().part(body)),
+        }))
     }
 
-    fn long(&self, cell: Cell<'s>, leaf: PageId) -> Result<Entry<'s>> {
-        // SAFETY: the roots are live for 's, and the cell was read under them.
-        unsafe { LongValue::pinned(self.pager, cell.body, leaf).map(Entry::Long) }
+    /// A page for whoever judges the file itself: what is in the file is read from there and
+    /// verified, whatever is known of it.
+    pub(crate) fn page_anew(&self, page_ref: PageRef, at: &mut Where) -> Result<Cow<'s, [u8]>> {
+        // SAFETY: the roots are live for 's (`new`), and `page_ref` was read under them.
+        if let Some(bytes) = unsafe { self.pager.page_in_frame(page_ref, at)? } {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut bytes = vec![0; self.pager.page_size];
+        self.pager.read_page(page_ref, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
     }
 
     /// What is stored under `key`, borrowed for as long as the roots live; of a long value no more
     /// than its head is read.
     pub fn find_entry(&self, tree: TreeId, key: &[u8]) -> Result<Option<Entry<'s>>> {
-        match self.find_cell(tree, key)? {
-            Some((cell, leaf)) => self.entry(cell, leaf).map(Some),
+        match self.find_leaf(tree, key)? {
+            Some((leaf, i, id)) => self.entry(&leaf, i, id).map(Some),
             None => Ok(None),
         }
     }
@@ -109,29 +136,33 @@ impl<'s> Reader<'s> {
     /// The value under `key`, borrowed for as long as the roots live.
     #[inline]
     pub fn find(&self, tree: TreeId, key: &[u8]) -> Result<Option<ValueRef<'s>>> {
-        match self.find_cell(tree, key)? {
-            Some((cell, leaf)) => self.value(cell, leaf).map(Some),
+        match self.find_leaf(tree, key)? {
+            Some((leaf, i, id)) => self.value(&leaf, i, id).map(Some),
             None => Ok(None),
         }
     }
 
-    /// The cell of `key`, and the leaf that it lies in.
+    /// The leaf that `key` lies in, and its place there.
     #[inline]
-    fn find_cell(&self, tree: TreeId, key: &[u8]) -> Result<Option<(Cell<'s>, PageId)>> {
+    fn find_leaf(&self, tree: TreeId, key: &[u8]) -> Result<Option<(Pinned<'s>, usize, PageId)>> {
         let root = self.root(tree);
         if root.is_none() {
             return Ok(None);
         }
         let mut at = Where::Anywhere;
-        let mut node = self.node(root, &mut at)?;
+        let mut page = self.page(root, &mut at)?;
         let mut id = root.id;
-        while !node.is_leaf() {
-            let i = node.child_index(key);
-            id = node.child(i).id;
-            node = self.child(node, i, &mut at)?;
+        loop {
+            let node = Node::new(&page);
+            if node.is_leaf() {
+                break;
+            }
+            let child = node.child(node.child_index(key));
+            id = child.id;
+            page = self.child(node, child, &mut at)?;
         }
-        match node.search(key) {
-            Ok(i) => Ok(Some((node.cell(i), id))),
+        match Node::new(&page).search(key) {
+            Ok(i) => Ok(Some((page, i, id))),
             Err(_) => Ok(None),
         }
     }

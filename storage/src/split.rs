@@ -63,13 +63,14 @@ impl Edit<'_> {
         let height = self.node(0).level() + 1;
         let left = self.path[0].page;
         let root = self.new_node(height, &[])?;
+        let page = root.page;
         self.path.clear();
         self.path.push(root);
         let mut node = self.node_mut(0);
         let fits = node.insert(0, [&[], &[]], &encode_child(left), false)
             && node.insert(1, [separator, &[]], &encode_child(right), false);
         assert!(fits, "two entries fit in an empty node");
-        self.set_root(root.page);
+        self.set_root(page);
         self.path.clear();
         Ok(())
     }
@@ -133,26 +134,26 @@ impl Edit<'_> {
         let at = halve(&entries, new.index, in_order, self.pager.page_size - HEADER);
         let separator = entries.separator(at);
         let right = self.new_node(nodes[0].level(), &[])?;
-        let left = self.path[depth];
-        self.fill(left, &entries, 0..at);
-        self.fill(right, &entries, at..entries.count());
+        let left = self.path[depth].clone();
+        self.fill(&left, &entries, 0..at);
+        self.fill(&right, &entries, at..entries.count());
         if in_order {
             // The run goes on in the half that the new entry went to.
-            let (half, start) = if new.index < at { (left, 0) } else { (right, at) };
+            let (half, start) = if new.index < at { (&left, 0) } else { (&right, at) };
             self.node_of(half).set_trend(Trend::running(new.index - start));
         }
         Ok((separator, right.page))
     }
 
     /// Makes the page at `level` a node of some of the entries, which are read from copies.
-    pub(crate) fn fill(&mut self, level: Level, entries: &Entries<'_>, range: Range<usize>) {
+    pub(crate) fn fill(&mut self, level: &Level, entries: &Entries<'_>, range: Range<usize>) {
         let tree = self.tree;
         entries.write(range, tree, &mut self.node_of(level));
     }
 
     /// A node born now, wherever it hangs.
-    fn node_of(&mut self, level: Level) -> NodeMut<'_> {
-        let frame = level.frame.expect("a page of the version being made is in a frame");
+    fn node_of(&mut self, level: &Level) -> NodeMut<'_> {
+        let frame = level.held.frame().expect("a page of the version being made is in a frame");
         assert!(level.own, "only pages of the version being made are edited");
         // SAFETY: the page is born in the version being made, which no reader can see, and
         // `&mut self` excludes any other reference that this writer has handed out.

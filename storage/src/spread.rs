@@ -54,9 +54,9 @@ impl Edit<'_> {
             return Ok(false);
         }
 
-        let neighbour = if neighbour.own { neighbour } else { self.copy(neighbour)? };
-        let (first, last) =
-            if is_left { (self.path[depth], neighbour) } else { (neighbour, self.path[depth]) };
+        let neighbour = if neighbour.own { neighbour } else { self.copy(&neighbour)? };
+        let full = self.path[depth].clone();
+        let (first, last) = if is_left { (full, neighbour) } else { (neighbour, full) };
         let mut levels = vec![first];
         if parts == 3 {
             levels.push(self.new_node(0, &[])?);
@@ -65,9 +65,9 @@ impl Edit<'_> {
         let ends = cuts.iter().copied().chain([entries.count()]);
         let starts = [0].into_iter().chain(cuts.iter().copied());
         for (level, (from, to)) in levels.iter().zip(starts.zip(ends)) {
-            self.fill(*level, &entries, from..to);
+            self.fill(level, &entries, from..to);
         }
-        self.set_child(above, left_index, first.page);
+        self.set_child(above, left_index, levels[0].page);
         self.node_mut(above).remove(left_index + 1);
         for (i, (separator, level)) in separators.iter().zip(&levels[1..]).enumerate() {
             let body = encode_child(level.page);

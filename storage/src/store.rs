@@ -1,6 +1,7 @@
 //! Making a database file, and opening one.
 
 use crate::budget::Budget;
+use crate::cache;
 use crate::catalog::Catalog;
 use crate::checkpoint::CommitMark;
 use crate::meta::{self, Meta, Slots};
@@ -9,7 +10,7 @@ use crate::reader::Reader;
 use crate::space::{Bitmap, Pending, Space, SpaceConfig};
 use crate::space_pages::{self, SpacePages};
 use crate::writer::Writer;
-use crate::{Cursor, Error, PageRef, Result, TreeId, Version};
+use crate::{Cursor, Error, PageRef, PageSource, Result, TreeId, Version};
 use llmdb_vfs::{EntryKind, File, OpenMode, Vfs};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,13 @@ pub struct StoreOptions {
     /// Bytes of a page of a new file: a power of two from 4 KiB to 64 KiB. An existing file keeps
     /// its own.
     pub page_size: usize,
-    /// Address space reserved for the map: the file cannot grow beyond it while it is open.
+    /// Where pages that are in the file are read from.
+    pub page_source: PageSource,
+    /// Memory of the page cache, which the `Buffered` source reads into: room for at least 16
+    /// pages, each with 96 bytes of accounts. It is never exceeded.
+    pub page_cache_bytes: u64,
+    /// Bytes that the file cannot grow beyond while it is open: address space reserved for its map,
+    /// or for the page table alone with the `Buffered` source.
     pub map_bytes: u64,
     /// Address space reserved for frames. What is touched is bounded by checkpoints.
     pub frame_bytes: u64,
@@ -40,6 +47,8 @@ impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
             page_size: 4096,
+            page_source: PageSource::default(),
+            page_cache_bytes: 128 << 20,
             map_bytes: 1 << 40,
             frame_bytes: 64 << 30,
             budget: Arc::new(Budget::unlimited()),
@@ -212,11 +221,12 @@ fn load_catalog(writer: &mut Writer) -> Result<()> {
 
 fn pager(file: Arc<dyn File>, meta: &Meta, options: &StoreOptions) -> Result<Pager> {
     let page_size = meta.page_size as usize;
-    // The whole file is within reach, whatever the options say, with room to grow.
-    let map_bytes = options.map_bytes.max(file.len()?.saturating_mul(2));
-    let budget = options.budget.clone();
-    budget.raise(FRAMES_MIN * page_size as u64);
-    let pager = Pager::new(file, page_size, &meta.uuid, map_bytes, options.frame_bytes, budget)?;
+    let least = FRAMES_MIN * page_size as u64;
+    options.budget.raise(match options.page_source {
+        PageSource::Mmap => least,
+        PageSource::Buffered => least + cache::bytes_min(page_size),
+    });
+    let pager = Pager::new(file, page_size, &meta.uuid, options)?;
     if pager.table.pages() < meta::pages_min(page_size) {
         return Err(Error::BadOption { what: "the map is too small for the smallest file" });
     }

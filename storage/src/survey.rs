@@ -1,5 +1,6 @@
 //! Surveys: how a tree is made up, counted page by page.
 
+use crate::node::Node;
 use crate::extent::Extents;
 use crate::page;
 use crate::pager::Where;
@@ -43,7 +44,8 @@ impl Reader<'_> {
         // Levels fall by one with each step down: no damage makes this go round for ever.
         let mut todo: Vec<(PageRef, Option<u8>, Where)> = vec![(root, None, Where::Anywhere)];
         while let Some((page_ref, level, mut at)) = todo.pop() {
-            let node = self.node(page_ref, &mut at)?;
+            let page = self.page(page_ref, &mut at)?;
+            let node = Node::new(&page);
             if level.is_some_and(|level| level != node.level()) {
                 return Err(Error::corrupt(page_ref.id, "it is not one level below its parent"));
             }

@@ -1,17 +1,21 @@
 //! A value as a reader gets it: borrowed from a page wherever its bytes lie together.
 
+use crate::Pinned;
 use std::fmt;
 use std::ops::Deref;
 
 /// The bytes of a value, valid as long as the snapshot it was read from.
 ///
-/// Inline values and values in one extent are borrowed from the page; a value scattered over
-/// several extents is assembled.
+/// With the `Mmap` source, inline values and values in one extent are borrowed from the page, and a
+/// value scattered over several extents is assembled. With the `Buffered` source, an inline value
+/// keeps its page in the page cache for as long as it is held, and a longer one is read anew.
 #[derive(Clone)]
 pub enum ValueRef<'s> {
     /// Bytes that lie together in a page, a frame or an extent.
     Borrowed(&'s [u8]),
-    /// Bytes assembled from several extents.
+    /// Bytes of a page in the page cache, which stays there meanwhile.
+    Pinned(Pinned<'s>),
+    /// Bytes assembled from several extents, or read from the file.
     Owned(Vec<u8>),
 }
 
@@ -20,6 +24,7 @@ impl ValueRef<'_> {
     pub fn into_vec(self) -> Vec<u8> {
         match self {
             ValueRef::Borrowed(bytes) => bytes.to_vec(),
+            ValueRef::Pinned(bytes) => bytes.to_vec(),
             ValueRef::Owned(bytes) => bytes,
         }
     }
@@ -30,6 +35,7 @@ impl Deref for ValueRef<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             ValueRef::Borrowed(bytes) => bytes,
+            ValueRef::Pinned(bytes) => bytes,
             ValueRef::Owned(bytes) => bytes,
         }
     }

@@ -207,10 +207,8 @@ impl Walk<'_> {
         let (id, mut at) = (next.page.id, next.at);
         let fail = |error| (id, error);
         let reader: Reader<'_> = of.reader();
-        let node = reader.node(next.page, &mut at).map_err(fail)?;
-        if at == Where::InFile {
-            of.pager.seed.verify(node.bytes(), next.page).map_err(fail)?;
-        }
+        let page = reader.page_anew(next.page, &mut at).map_err(fail)?;
+        let node = Node::new(&page);
         node.validate(id).map_err(fail)?;
         if next.level.is_some_and(|level| level != node.level()) {
             self.problem(id, "it is not one level below its parent");

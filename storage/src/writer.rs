@@ -222,7 +222,7 @@ impl Writer {
         let page_ref = PageRef { id, stamp: self.stamp() };
         // SAFETY: the frame was free, so nothing refers to it; it is not in the table yet.
         self.identify(unsafe { self.pager.frames.bytes_mut(frame) }, page_ref);
-        self.pager.table.clear_verified(id);
+        self.pager.forget(id);
         self.pager.table.set(id, Some(frame));
         self.dirty.set(id.0);
         Ok((page_ref, frame))

@@ -21,11 +21,11 @@ impl<'v> Value<'v> {
     /// The bytes, copied unless they are owned already.
     pub fn into_vec(self) -> Vec<u8> {
         match self.entry {
-            ValueRef::Borrowed(bytes) => bytes[self.start..].to_vec(),
             ValueRef::Owned(mut bytes) => {
                 bytes.drain(..self.start);
                 bytes
             }
+            borrowed => borrowed[self.start..].to_vec(),
         }
     }
 }

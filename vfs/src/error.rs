@@ -133,6 +133,34 @@ impl Error {
         Error::Io { op, path: path.to_path_buf(), source }
     }
 
+    /// The same error once more, for another who waited for the same call.
+    pub fn duplicate(&self) -> Error {
+        let path = self.path().to_path_buf();
+        match self {
+            Error::NotFound { .. } => Error::NotFound { path },
+            Error::AlreadyExists { .. } => Error::AlreadyExists { path },
+            Error::IsDirectory { .. } => Error::IsDirectory { path },
+            Error::NotADirectory { .. } => Error::NotADirectory { path },
+            Error::NotAFile { .. } => Error::NotAFile { path },
+            Error::DirectoryNotEmpty { .. } => Error::DirectoryNotEmpty { path },
+            Error::PermissionDenied { .. } => Error::PermissionDenied { path },
+            Error::ReadOnly { .. } => Error::ReadOnly { path },
+            Error::NoSpace { .. } => Error::NoSpace { path },
+            Error::Locked { pid, .. } => Error::Locked { path, pid: *pid },
+            Error::ShortRead { offset, wanted, got, .. } => {
+                Error::ShortRead { path, offset: *offset, wanted: *wanted, got: *got }
+            }
+            Error::Unsupported { op, .. } => Error::Unsupported { op, path },
+            Error::Io { op, source, .. } => {
+                let source = match source.raw_os_error() {
+                    Some(code) => io::Error::from_raw_os_error(code),
+                    None => io::Error::new(source.kind(), source.to_string()),
+                };
+                Error::Io { op, path, source }
+            }
+        }
+    }
+
     /// The path that the error is about.
     pub fn path(&self) -> &Path {
         match self {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use clap::{Args, ValueEnum};
-use llmdb::{Clock, Db, Durability, Options};
+use llmdb::{Clock, Db, Durability, Options, PageSource};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,21 @@ pub struct Open {
     /// Copy committed transactions to this directory before the log lets go of them
     #[arg(long, value_name = "DIR")]
     pub archive: Option<PathBuf>,
+    /// Where pages that are in the file are read from
+    #[arg(long, value_enum, default_value = "mmap")]
+    pub page_source: PageSourceArg,
+    /// Memory for pages with --page-source buffered, in bytes; 134217728 unless told otherwise
+    #[arg(long, value_name = "BYTES")]
+    pub page_cache_bytes: Option<u64>,
+}
+
+/// Where pages that are in the file are read from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PageSourceArg {
+    /// A map of the file: the fastest
+    Mmap,
+    /// Reads into memory of a fixed size
+    Buffered,
 }
 
 /// Where transactions get their time from.
@@ -71,12 +86,22 @@ impl Open {
 
     /// How it is opened, unless told otherwise.
     pub fn options(&self) -> Options {
-        let options = Options::new().read_only(self.read_only).clock(match self.clock {
-            ClockArg::Wall => Clock::Wall,
-            ClockArg::Logical => Clock::Logical,
-        });
-        match &self.archive {
+        let options = Options::new()
+            .read_only(self.read_only)
+            .page_source(match self.page_source {
+                PageSourceArg::Mmap => PageSource::Mmap,
+                PageSourceArg::Buffered => PageSource::Buffered,
+            })
+            .clock(match self.clock {
+                ClockArg::Wall => Clock::Wall,
+                ClockArg::Logical => Clock::Logical,
+            });
+        let options = match &self.archive {
             Some(dir) => options.archive_dir(dir),
+            None => options,
+        };
+        match self.page_cache_bytes {
+            Some(bytes) => options.page_cache_bytes(bytes),
             None => options,
         }
     }

@@ -106,6 +106,7 @@ table! {
     NoSpace            "no_space"            ResourceExhausted;
     FileFull           "file_full"           ResourceExhausted;
     CacheFull          "cache_full"          ResourceExhausted;
+    PagesHeld          "pages_held"          ResourceExhausted;
     TxExhausted        "tx_exhausted"        Temporal;
     ClockStepped       "clock_step"          Temporal;
     LastTxAhead        "last_tx_ahead"       Temporal;

@@ -1,6 +1,9 @@
 //! The database as its users see it: on its own storage engine, in memory and on a disk.
 #![allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
+/// Where pages are read from; the same tests run with the other one in `tests/buffered`.
+pub const SOURCE: llmdb::PageSource = llmdb::PageSource::Mmap;
+
 mod archive;
 mod backup;
 mod clock;

@@ -11,7 +11,11 @@ pub const P: PartitionId = PartitionId(0);
 
 /// Transactions 1, 2, 3..., on a disk in memory.
 pub fn options(disk: &MemVfs) -> Options {
-    Options::new().vfs(Arc::new(disk.clone())).clock(Clock::Logical)
+    Options::new()
+        .vfs(Arc::new(disk.clone()))
+        .clock(Clock::Logical)
+        .page_source(crate::SOURCE)
+        .page_cache_bytes(16 * (65_536 + 96))
 }
 
 /// Opens, or makes, the database of `disk`.

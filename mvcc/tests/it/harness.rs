@@ -15,7 +15,12 @@ pub fn options(vfs: &MemVfs) -> EngineOptions {
     EngineOptions {
         vfs: Arc::new(vfs.clone()),
         auto_checkpoint: false,
-        store: StoreOptions { uuid: Some([3; 16]), ..StoreOptions::default() },
+        store: StoreOptions {
+            uuid: Some([3; 16]),
+            page_source: crate::SOURCE,
+            page_cache_bytes: 64 * (4096 + 96),
+            ..StoreOptions::default()
+        },
         ..EngineOptions::default()
     }
 }

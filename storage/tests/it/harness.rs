@@ -15,7 +15,18 @@ pub struct Small {
 }
 
 pub fn options(page_size: usize) -> StoreOptions {
-    StoreOptions { page_size, uuid: Some([7; 16]), ..StoreOptions::default() }
+    StoreOptions {
+        page_size,
+        page_source: crate::SOURCE,
+        page_cache_bytes: cache_bytes(page_size, 40),
+        uuid: Some([7; 16]),
+        ..StoreOptions::default()
+    }
+}
+
+/// What a page cache of so many pages takes.
+pub fn cache_bytes(page_size: usize, pages: u64) -> u64 {
+    pages * (page_size as u64 + 96)
 }
 
 pub fn new_vfs() -> Arc<dyn Vfs> {
@@ -24,14 +35,22 @@ pub fn new_vfs() -> Arc<dyn Vfs> {
 
 impl Small {
     pub fn create(page_size: usize) -> (Arc<dyn Vfs>, Self) {
+        Small::create_with(options(page_size))
+    }
+
+    pub fn create_with(options: StoreOptions) -> (Arc<dyn Vfs>, Self) {
         let vfs = new_vfs();
-        create(&vfs, Path::new(PATH), &options(page_size)).unwrap();
-        let small = Small::open(&vfs);
+        create(&vfs, Path::new(PATH), &options).unwrap();
+        let small = Small::open_with(&vfs, &options);
         (vfs, small)
     }
 
     pub fn open(vfs: &Arc<dyn Vfs>) -> Self {
-        let mut opened = open(vfs, Path::new(PATH), &options(4096)).unwrap();
+        Small::open_with(vfs, &options(4096))
+    }
+
+    pub fn open_with(vfs: &Arc<dyn Vfs>, options: &StoreOptions) -> Self {
+        let mut opened = open(vfs, Path::new(PATH), options).unwrap();
         opened.mark.incarnation += 1;
         opened.writer.rewrite_meta(0, opened.mark.incarnation, false).unwrap();
         let published = opened.writer.seal();

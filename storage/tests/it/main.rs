@@ -3,6 +3,9 @@
 #![allow(missing_docs, reason = "tests")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+/// Where pages are read from; the same tests run with the other one in `tests/buffered`.
+pub const SOURCE: llmdb_storage::PageSource = llmdb_storage::PageSource::Mmap;
+
 mod bench_like;
 mod crafted;
 mod density;
@@ -12,4 +15,5 @@ mod long_keys;
 mod model;
 mod open;
 mod regressions;
+mod sources;
 mod spill;

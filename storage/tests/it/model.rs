@@ -1,6 +1,6 @@
 //! Random batches, checkpoints, pins and reopenings against a map, at every page size.
 
-use crate::harness::{Small, entries};
+use crate::harness::{Small, cache_bytes, entries, options};
 use llmdb_storage::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -76,8 +76,10 @@ fn probe(reader: &Reader<'_>, tree: TreeId, model: &Map, key: &[u8]) {
     assert_eq!(found.as_ref(), at_most.map(|e| e.0));
 }
 
-fn run(page_size: usize, ops: Vec<Op>) {
-    let (vfs, mut db) = Small::create(page_size);
+fn run(page_size: usize, cache_pages: u64, ops: Vec<Op>) {
+    let page_cache_bytes = cache_bytes(page_size, cache_pages);
+    let options = StoreOptions { page_cache_bytes, ..options(page_size) };
+    let (vfs, mut db) = Small::create_with(options.clone());
     let tree = db.tree("t");
     let mut model = Map::new();
     let mut pins: Vec<Map> = Vec::new();
@@ -134,7 +136,7 @@ fn run(page_size: usize, ops: Vec<Op>) {
             Op::Unpin => {}
             Op::Reopen => {
                 drop(db);
-                db = Small::open(&vfs);
+                db = Small::open_with(&vfs, &options);
                 pins.clear();
                 model = checkpointed.clone();
                 assert_eq!(db.tree("t"), tree);
@@ -150,6 +152,8 @@ fn run(page_size: usize, ops: Vec<Op>) {
         db.verify();
     }
     check(&db.reader(&db.published), tree, &model);
+    let cache = db.opened.pager.page_cache();
+    assert!(cache.bytes <= page_cache_bytes, "{cache:?}");
     for (sealed, model) in db.pinned.iter().zip(&pins) {
         check(&db.reader(sealed), tree, model);
     }
@@ -178,10 +182,11 @@ proptest! {
 
     #[test]
     fn a_tree_behaves_as_a_map_across_versions_and_reopenings(
-        page_size in prop::sample::select(vec![4096usize, 4096, 8192, 65536]),
+        page_size in prop::sample::select(vec![4096usize, 4096, 8192, 16384, 32768, 65536]),
+        cache_pages in prop::sample::select(vec![16u64, 16, 200]),
         ops in prop::collection::vec(op(), 1..25)
     ) {
-        run(page_size, ops);
+        run(page_size, cache_pages, ops);
     }
 }
 

@@ -1,0 +1,34 @@
+//! All that `tests/it` tries, once more with the `Buffered` page source and a small page cache.
+
+#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+/// Where pages are read from.
+pub const SOURCE: llmdb_storage::PageSource = llmdb_storage::PageSource::Buffered;
+
+#[path = "../it/concurrency.rs"]
+mod concurrency;
+#[path = "../it/crash.rs"]
+mod crash;
+#[path = "../it/everywhere.rs"]
+mod everywhere;
+#[path = "../it/gaps.rs"]
+mod gaps;
+#[path = "../it/gate.rs"]
+mod gate;
+#[path = "../it/harness.rs"]
+mod harness;
+#[path = "../it/isolation.rs"]
+mod isolation;
+#[path = "../it/long.rs"]
+mod long;
+#[path = "../it/memory.rs"]
+mod memory;
+#[path = "../it/refusals.rs"]
+mod refusals;
+#[path = "../it/regressions.rs"]
+mod regressions;
+#[path = "../it/savepoints.rs"]
+mod savepoints;
+#[path = "../it/stress.rs"]
+mod stress;
