@@ -69,8 +69,7 @@ impl<'v, V: View> Transactions<'v, V> {
         let Some(next) = self.next.take() else { return Ok(None) };
         let mut on = self.lines.seek(&next)?;
         while on {
-            let value = self.lines.value()?;
-            if Line::decode(&value)?.key.starts_with(&self.partition) {
+            if Line::decode(&self.lines.value()?)?.key.starts_with(&self.partition) {
                 let EventId { tx, .. } = decode_change(TreeName::Changes, self.lines.key())?;
                 self.next = Some(key::change(EventId { tx, op: u32::MAX }));
                 return Ok(Some(tx));
