@@ -35,6 +35,7 @@ fn assert_kept(engine: &Engine) {
     let memory = engine.stats().memory;
     assert!(memory.peak <= memory.limit, "{memory:?}");
     let sum = memory.changed + memory.cleared + memory.transactions + memory.recent + memory.log;
+    let sum = sum + memory.cache;
     assert_eq!(sum, memory.total, "{memory:?}");
 }
 

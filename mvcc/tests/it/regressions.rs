@@ -365,7 +365,8 @@ fn closing_after_writing_was_stopped_says_so() {
 fn a_deadline_is_kept_while_the_keeper_makes_a_checkpoint() {
     let vfs = crate::gate::Gated::default();
     let base = options(&vfs.inner);
-    let store = base.store.clone();
+    // Room for changed pages, whatever the page source keeps.
+    let store = StoreOptions { page_cache_bytes: 16 * (4096 + 96), ..base.store.clone() };
     let options = EngineOptions {
         vfs: Arc::new(vfs.clone()),
         auto_checkpoint: true,
