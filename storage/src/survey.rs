@@ -1,7 +1,7 @@
 //! Surveys: how a tree is made up, counted page by page.
 
-use crate::node::Node;
 use crate::extent::Extents;
+use crate::node::Node;
 use crate::page;
 use crate::pager::Where;
 use crate::reader::Reader;
