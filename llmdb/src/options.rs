@@ -159,7 +159,8 @@ impl Options {
     }
 
     /// Memory for pages read from the file, by [`PageSource::Buffered`]: never exceeded, 128 MiB
-    /// unless told otherwise, room for 16 pages at the least. Every cursor and every value that is
+    /// unless told otherwise, at most a quarter of [`memory_bytes`](Options::memory_bytes), room for 16
+    /// pages at the least. Every cursor and every value that is
     /// held keeps its page in it.
     pub fn page_cache_bytes(mut self, bytes: u64) -> Self {
         self.engine.store.page_cache_bytes = bytes;

@@ -60,11 +60,8 @@ impl Db {
                 Err(conflict @ (Error::Conflict { .. } | Error::Deadlock { .. })) => conflict,
                 done => return done,
             };
-            if used.attempts == OPTIMISTIC {
-                // The queue of the locks is the pause.
-                continue;
-            }
-            if !backoff.pause() {
+            // Once keys are locked, the queue of the locks is the pause.
+            if used.attempts != OPTIMISTIC && !backoff.pause() {
                 if rounds == ROUNDS_MAX {
                     return Err(conflict);
                 }

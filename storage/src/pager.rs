@@ -14,6 +14,7 @@ use crate::frames::{FrameId, Frames, PageTable, mapped};
 use crate::node::{self, Node};
 use crate::page::{self, Seed};
 use crate::pin::Pinned;
+use crate::store;
 use crate::stream::ValueReader;
 use crate::{Error, PageId, PageRef, PageSource, Reference, Result, StoreOptions};
 use llmdb_vfs::{File, Map};
@@ -65,6 +66,14 @@ pub(crate) enum Where {
     InFile,
 }
 
+/// Frames of the page cache: what was asked for, but no more than a quarter of the budget beyond
+/// what writing needs, so that pages read never crowd out those to be written.
+fn cache_frames(options: &StoreOptions, page_size: usize) -> Result<usize> {
+    let least = store::FRAMES_MIN * page_size as u64;
+    let share = (options.budget.limit().saturating_sub(least) / 4).max(cache::bytes_min(page_size));
+    cache::frames_for(options.page_cache_bytes.min(share), page_size)
+}
+
 impl Pager {
     pub(crate) fn new(
         file: Arc<dyn File>,
@@ -93,7 +102,7 @@ impl Pager {
             resizing: parking_lot::Mutex::new(()),
             budget: options.budget.clone(),
             cache: OnceLock::new(),
-            cache_frames: cache::frames_for(options.page_cache_bytes, page_size)?,
+            cache_frames: cache_frames(options, page_size)?,
             file,
             map,
             page_size,

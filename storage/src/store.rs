@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A budget is never less than so many pages.
-const FRAMES_MIN: u64 = 64;
+pub(crate) const FRAMES_MIN: u64 = 64;
 
 /// How a file is laid out and how much address space it may take.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use crate::support::{P, PATH, assert_clean, options};
 use llmdb::vfs::MemVfs;
-use llmdb::{Db, TxTime};
+use llmdb::{Db, Error, TxTime};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -36,12 +36,17 @@ fn write(db: &Db, writer: usize, progress: &Progress, stop: &AtomicBool) {
             return;
         }
         progress.begun[writer].store(i, Ordering::SeqCst);
-        let written = db.write(|tx| {
-            tx.note(i.into())?;
-            tx.put(format!("last/{writer}"), i.to_string().as_bytes())?;
-            tx.put(format!("all/{writer}/{:03}", i % 200), value(writer, i))
-        });
-        written.unwrap();
+        let write = || {
+            db.write(|tx| {
+                tx.note(i.into())?;
+                tx.put(format!("last/{writer}"), i.to_string().as_bytes())?;
+                tx.put(format!("all/{writer}/{:03}", i % 200), value(writer, i))
+            })
+        };
+        // There is little memory: a refusal for want of it is to be tried again.
+        while let Err(error) = write() {
+            assert!(matches!(error, Error::CacheFull), "{error}");
+        }
         progress.acknowledged[writer].store(i, Ordering::SeqCst);
     }
 }

@@ -99,7 +99,7 @@ fn half_of_a_failed_commit_is_never_published() {
 }
 
 /// A checkpoint and a commit both make the file longer; the checkpoint, which wanted less, said so
-/// last, and committed values lay beyond the end that readers were told.
+/// last, and committed values lay beyond the end that readers were told. One waits for the other now.
 #[test]
 fn two_threads_that_grow_the_file_agree_on_its_length() {
     let (vfs, engine, tree) = gated();
@@ -110,9 +110,14 @@ fn two_threads_that_grow_the_file_agree_on_its_length() {
     std::thread::scope(|scope| {
         let checkpoint = scope.spawn(|| engine.checkpoint().map(drop));
         reached.recv().unwrap();
-        put_as(&engine, tree, b"long", &vec![9; 8 << 20], Durability::Async).unwrap();
+        let commit = scope.spawn(|| {
+            put_as(&engine, tree, b"long", &vec![9; 8 << 20], Durability::Async).unwrap()
+        });
+        // Its chance to overtake.
+        std::thread::sleep(Duration::from_millis(50));
         go.send(()).unwrap();
         checkpoint.join().unwrap().unwrap();
+        commit.join().unwrap();
     });
     assert_eq!(engine.snapshot().get(tree, b"long").unwrap().unwrap().len(), 8 << 20);
 }
