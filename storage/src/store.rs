@@ -224,7 +224,8 @@ fn pager(file: Arc<dyn File>, meta: &Meta, options: &StoreOptions) -> Result<Pag
     let least = FRAMES_MIN * page_size as u64;
     options.budget.raise(match options.page_source {
         PageSource::Mmap => least,
-        PageSource::Buffered => least + cache::bytes_min(page_size),
+        // Twice the cache: a part of every budget is kept for checkpoints.
+        PageSource::Buffered => least + 2 * cache::bytes_min(page_size),
     });
     let pager = Pager::new(file, page_size, &meta.uuid, options)?;
     if pager.table.pages() < meta::pages_min(page_size) {

@@ -375,7 +375,8 @@ fn a_deadline_is_kept_while_the_keeper_makes_a_checkpoint() {
     let options = EngineOptions {
         vfs: Arc::new(vfs.clone()),
         auto_checkpoint: true,
-        memory_bytes: 128 * 4096,
+        // A checkpoint is due at half of it; long before the commits below would have to wait.
+        memory_bytes: 256 * 4096,
         store,
         ..base
     };
@@ -384,7 +385,7 @@ fn a_deadline_is_kept_while_the_keeper_makes_a_checkpoint() {
     let (reached, go) = vfs.gate.arm("sync", "t.llmdb");
     for i in 0..1000u32 {
         put(&engine, tree, &i.wrapping_mul(0x9e37_79b1).to_be_bytes(), &[1; 900]).unwrap();
-        if engine.stats().dirty_pages > 70 {
+        if engine.stats().dirty_pages > 140 {
             break;
         }
     }
