@@ -9,6 +9,9 @@ use std::time::Duration;
 /// In the key, and in every value, of what is erased; in nothing else.
 const MARKER: &[u8] = b"QxjMARKERvwz";
 
+/// What `holders` answers where nothing is left.
+const NOWHERE: [PathBuf; 0] = [];
+
 /// The files of the database that hold the marker, or `len` bytes of it from its beginning on.
 fn holders(disk: &MemVfs, needle: &[u8]) -> Vec<PathBuf> {
     let log = Path::new("/agent.llmdb-wal");
@@ -103,14 +106,14 @@ fn no_file_holds_a_byte_of_what_was_erased() {
     for erasure in tickets {
         assert_eq!(db.erasure(&erasure.ticket).unwrap(), ErasureState::Complete);
     }
-    assert_eq!(holders(&disk, MARKER), [PathBuf::new(); 0]);
+    assert_eq!(holders(&disk, MARKER), NOWHERE);
     // Nor a part of the key that no other key shares: separators were made of it.
-    assert_eq!(holders(&disk, &MARKER[..4]), [PathBuf::new(); 0]);
+    assert_eq!(holders(&disk, &MARKER[..4]), NOWHERE);
     assert!(!holders(&disk, &MARKER[..3]).is_empty(), "`Qxj` is shared");
     assert_clean(&db);
     db.put("later", b"v").unwrap();
     db.close().unwrap();
-    assert_eq!(holders(&disk, MARKER), [PathBuf::new(); 0]);
+    assert_eq!(holders(&disk, MARKER), NOWHERE);
     let db = open(&disk);
     assert_clean(&db);
     assert_eq!(db.finish_erasures().unwrap(), ErasureState::Complete);
@@ -131,7 +134,7 @@ fn what_was_erased_before_a_close_or_a_crash_is_finished_later() {
         assert!(!holders(&disk, MARKER).is_empty());
         let db = open(&disk);
         assert_eq!(db.finish_erasures().unwrap(), ErasureState::Complete);
-        assert_eq!(holders(&disk, &MARKER[..4]), [PathBuf::new(); 0], "crash {crash}");
+        assert_eq!(holders(&disk, &MARKER[..4]), NOWHERE, "crash {crash}");
         assert_clean(&db);
     }
 }
@@ -156,7 +159,7 @@ fn finishing_stopped_at_any_call_can_be_finished_after_a_crash() {
             let db = open(&crashed);
             assert_eq!(db.digest().unwrap(), digest);
             assert_eq!(db.finish_erasures().unwrap(), ErasureState::Complete);
-            assert_eq!(holders(&crashed, &MARKER[..4]), [PathBuf::new(); 0], "call {n}, {kind}");
+            assert_eq!(holders(&crashed, &MARKER[..4]), NOWHERE, "call {n}, {kind}");
             assert_clean(&db);
         }
         if done.is_ok() {
@@ -231,7 +234,7 @@ fn readers_and_writers_go_on_while_an_erasure_is_finished() {
     });
     assert_clean(&db);
     assert_eq!(db.finish_erasures().unwrap(), ErasureState::Complete);
-    assert_eq!(holders(&disk, &MARKER[..4]), [PathBuf::new(); 0]);
+    assert_eq!(holders(&disk, &MARKER[..4]), NOWHERE);
 }
 
 #[test]
@@ -280,7 +283,7 @@ fn what_was_retired_is_gone_from_files_too_once_something_is_erased() {
     db.retire(None).unwrap();
     db.erase("x").unwrap();
     assert_eq!(db.finish_erasures().unwrap(), ErasureState::Complete);
-    assert_eq!(holders(&disk, MARKER), [PathBuf::new(); 0]);
+    assert_eq!(holders(&disk, MARKER), NOWHERE);
     assert_eq!(db.kept(P).unwrap().len(), 2);
     assert_clean(&db);
 }
