@@ -100,7 +100,8 @@ impl<'s> Reader<'s> {
         if cell.overflow {
             // SAFETY: the roots are live for 's, and the cell was read under them.
             let long = unsafe { LongValue::pinned(self.pager, cell.body, id)? };
-            return match long.is_logged() {
+            // One that was written ahead begins in the leaf, also where it was moved since.
+            return match long.is_logged() || !long.head().is_empty() {
                 true => Ok(Entry::Long(long)),
                 false => long.tail().map(Entry::Whole),
             };

@@ -170,3 +170,39 @@ fn streamed_values_survive_a_crash() {
         assert!(db.verify().unwrap().is_clean());
     }
 }
+
+/// The first bytes of a long value lie in the leaf; once its pages were moved they were forgotten,
+/// and the value began in its middle.
+#[test]
+fn long_values_keep_their_beginning_when_the_file_shrinks() {
+    let memory = MemVfs::new();
+    let db = open(&memory);
+    let mut expected = Vec::new();
+    for i in 0..12u8 {
+        let text = format!("{i}").repeat(5_000 + 20_000 * usize::from(i));
+        db.put(format!("k{i}"), serde_json::json!(text)).unwrap();
+        db.put_from(format!("s{i}"), text.as_bytes(), None).unwrap();
+        expected.push(text);
+    }
+    // Holes in front, for the values behind to move into.
+    for i in 0..4 {
+        db.erase(format!("k{i}")).unwrap();
+        db.delete(format!("s{i}")).unwrap();
+    }
+    let check = |db: &Db| {
+        for i in 4..12 {
+            let (key, text) = (format!("k{i}"), &expected[i]);
+            assert_eq!(db.get_as::<String>(&*key).unwrap().as_ref(), Some(text), "{key}");
+            assert_eq!(read(db, &format!("s{i}")).unwrap(), text.as_bytes(), "s{i}");
+        }
+        crate::support::assert_clean(db);
+    };
+    for _ in 0..3 {
+        db.shrink().unwrap();
+        check(&db);
+    }
+    let after = memory.crash(&mut |_| true);
+    check(&open(&after));
+    db.close().unwrap();
+    check(&open(&memory));
+}
