@@ -1,6 +1,6 @@
 //! Checkpoints, verification, figures, closing.
 
-use crate::{Db, Error, Progress, Result, TxTime};
+use crate::{Db, Error, Progress, Result, TreeOptions, TxTime};
 use llmdb_temporal::verify;
 use serde::Serialize;
 use std::sync::Arc;
@@ -115,6 +115,11 @@ impl Db {
             report.problems.extend(problems.iter().map(ToString::to_string));
         }
         Ok(report)
+    }
+
+    /// How values are stored that are written from now on.
+    pub fn compression(&self) -> TreeOptions {
+        self.core().compression()
     }
 
     /// Sizes and counts.

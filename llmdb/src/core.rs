@@ -4,7 +4,7 @@ use crate::clock::TxClock;
 use crate::metrics::Asked;
 use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
 use llmdb_mvcc::{Engine, EngineOptions, Intent, Written};
-use llmdb_storage::{Batch, REFERENCE_BYTES_MIN, Reader, TreeId};
+use llmdb_storage::{Batch, REFERENCE_BYTES_MIN, Reader, TreeId, TreeOptions};
 use llmdb_temporal::{Op, OpKind, TreeName, Trees};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -71,6 +71,19 @@ impl Core {
             asked: Asked::default(),
             retiring: Mutex::default(),
         })
+    }
+
+    /// Sets how the trees that hold values store them.
+    pub(crate) fn compress(&self, how: TreeOptions) -> Result<()> {
+        for tree in [self.trees.heads, self.trees.events] {
+            self.engine.set_tree_options(tree, how)?;
+        }
+        Ok(())
+    }
+
+    /// How the trees that hold values store them.
+    pub(crate) fn compression(&self) -> TreeOptions {
+        self.engine.tree_options(self.trees.heads)
     }
 
     /// The longest key that the trees take.

@@ -102,7 +102,7 @@ pub use fact::{Change, ChangeKind, Changes, Cursor, DiffRow, Fact, Rectangle, Ro
 pub use feed::{Feed, FeedInfo};
 pub use key::{AsKey, Key, KeyRef};
 pub use llmdb_mvcc::{Durability, Isolation, Savepoint, TxnId};
-pub use llmdb_storage::{PageCacheUse, PageSource};
+pub use llmdb_storage::{Compression, PageCacheUse, PageSource, TreeOptions};
 pub use llmdb_temporal::{At, PartitionId, TxTime, ValidTime};
 pub use llmdb_vfs as vfs;
 pub use metrics::{Commits, Latency, Metrics};

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::{Db, Durability, Error, Isolation, Result};
 use llmdb_mvcc::EngineOptions;
-use llmdb_storage::PageSource;
+use llmdb_storage::{Compression, PageSource, TreeOptions};
 use llmdb_vfs::{LogicalClock, OpenMode, OsVfs, Vfs, WallClock};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +45,9 @@ pub struct Options {
     clock_step_max: Option<Duration>,
     durability: Durability,
     isolation: Isolation,
+    /// `None` leaves it as the file has it.
+    compress_pages: Option<Option<Compression>>,
+    compress_values: Option<Option<Compression>>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +71,8 @@ impl Options {
             clock_step_max: Some(CLOCK_STEP_MAX),
             durability: Durability::default(),
             isolation: Isolation::default(),
+            compress_pages: None,
+            compress_values: None,
         }
     }
 
@@ -167,6 +172,31 @@ impl Options {
         self
     }
 
+    /// How values are stored from now on, in the two trees that hold them: both
+    /// [`compress_pages`](Self::compress_pages) and [`compress_values`](Self::compress_values). As
+    /// the file has it unless told otherwise, and not compressed in a new one. The file remembers
+    /// it. What was written before stays as it is and is read as before.
+    pub fn compression(self, how: TreeOptions) -> Self {
+        self.compress_pages(how.pages).compress_values(how.values)
+    }
+
+    /// Whether pages that hold values are compressed when they are written to the file, each if
+    /// that saves a block of 4 KiB or more. So it takes a [page size](Self::page_size) of 8 KiB at
+    /// least, and a file system with holes. Such pages are read through the
+    /// [page cache](Self::page_cache_bytes), with either page source.
+    pub fn compress_pages(mut self, how: Option<Compression>) -> Self {
+        self.compress_pages = Some(how);
+        self
+    }
+
+    /// Whether values are compressed, each if that saves an eighth of it or more; those below 64
+    /// bytes are not tried. Reading one makes a copy. Values of 32 KiB and more are written as they
+    /// come, before their commit, so that they can be read in pieces: they are not compressed.
+    pub fn compress_values(mut self, how: Option<Compression>) -> Self {
+        self.compress_values = Some(how);
+        self
+    }
+
     /// Whether checkpoints start by themselves; so unless told otherwise.
     pub fn auto_checkpoint(mut self, auto: bool) -> Self {
         self.engine.auto_checkpoint = auto;
@@ -188,7 +218,15 @@ impl Options {
     /// [`Error::NeedsRecovery`] for a file that was not closed, with
     /// [`read_only`](Options::read_only).
     pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
-        let Options { engine, clock, clock_step_max, durability, isolation } = self;
+        let Options {
+            engine,
+            clock,
+            clock_step_max,
+            durability,
+            isolation,
+            compress_pages,
+            compress_values,
+        } = self;
         let (clock, step_max): (Arc<dyn llmdb_vfs::Clock>, _) = match clock {
             Source::Known(Clock::Wall) => (Arc::new(WallClock), clock_step_max),
             Source::Known(Clock::Logical) => (Arc::new(LogicalClock), None),
@@ -196,7 +234,17 @@ impl Options {
         };
         let path = path.as_ref();
         let vfs = engine.vfs.clone();
+        let read_only = engine.store.read_only;
         let core = Core::open(path, engine, clock, step_max, durability, isolation);
+        let core = core.and_then(|core| {
+            let is = core.compression();
+            let pages = compress_pages.unwrap_or(is.pages);
+            let values = compress_values.unwrap_or(is.values);
+            if !read_only {
+                core.compress(TreeOptions { pages, values })?;
+            }
+            Ok(core)
+        });
         core.map(Db::new).map_err(|error| match error {
             // A file that may be read: it is writing that was denied.
             Error::PermissionDenied { path: denied }

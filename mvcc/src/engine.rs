@@ -14,8 +14,8 @@ use crate::stats::EngineStats;
 use crate::visible::Visible;
 use crate::{EngineOptions, Error, Isolation, Result, ShrinkReport, Snapshot, WriteTx};
 use llmdb_storage::{
-    Budget, CheckpointReport, CommitMark, OnProgress, Opened, Pager, TreeId, Verification,
-    VerifyReport, Writer, copy_trees,
+    Budget, CheckpointReport, CommitMark, OnProgress, Opened, Pager, TreeId, TreeOptions,
+    Verification, VerifyReport, Writer, copy_trees,
 };
 use llmdb_vfs::{EntryKind, File, Lock, LockMode, OpenMode, Vfs};
 use llmdb_wal::{Log, LogConfig, Lsn, Recovery, ReplayError, Replayed};
@@ -265,6 +265,21 @@ impl Engine {
         self.shared.create_trees(names)
     }
 
+    /// Changes, durably, how what is written to a tree from now on is stored. What was written stays
+    /// as it is until it is written again.
+    ///
+    /// # Errors
+    /// A tree that is not there, a compression that this build was made without, a full device,
+    /// [`Error::Poisoned`].
+    pub fn set_tree_options(&self, tree: TreeId, options: TreeOptions) -> Result<()> {
+        self.shared.set_tree_options(tree, options)
+    }
+
+    /// How what is written to a tree is stored.
+    pub fn tree_options(&self, tree: TreeId) -> TreeOptions {
+        self.shared.sequencer.lock().writer.tree_options(tree)
+    }
+
     /// What readers share: page size and limits.
     pub fn pager(&self) -> &Pager {
         &self.shared.pager
@@ -351,7 +366,13 @@ impl Engine {
     /// Those of [`copy_trees`](llmdb_storage::copy_trees).
     pub fn compact_into(&self, dest: &Path, progress: OnProgress<'_>) -> Result<u64> {
         let snapshot = self.snapshot();
-        let trees = self.trees();
+        let trees: Vec<_> = {
+            let writer = &self.shared.sequencer.lock().writer;
+            writer
+                .trees()
+                .map(|(name, tree)| (name.to_owned(), tree, writer.tree_options(tree)))
+                .collect()
+        };
         let (mark, vfs) = ((snapshot.seq(), snapshot.mark()), &self.shared.vfs);
         Ok(copy_trees(&snapshot.reader(), &trees, mark, vfs, dest, progress)?)
     }

@@ -7,10 +7,11 @@
 //!   kind 3, a large commit: tree 0; body: writes as in a batch, in (tree, key) order, one a key;
 //!           logged in pieces and replayed so, without ever being in memory as a whole; none names
 //!           a value that was written ahead
+//!   kind 4, options of a tree: its number; body: compression of pages u8, of values u8
 //! ```
 
 use crate::{Error, Result};
-use llmdb_storage::{Batch, Pager, Reference, TreeId, Write, WriteSource, Writer};
+use llmdb_storage::{Batch, Pager, Reference, TreeId, TreeOptions, Write, WriteSource, Writer};
 use llmdb_wal::LargeCommit;
 
 pub(crate) const HEADER: usize = 16;
@@ -31,6 +32,11 @@ pub(crate) enum Record<'a> {
     Large {
         mark: i64,
     },
+    Options {
+        mark: i64,
+        tree: TreeId,
+        options: &'a [u8; TreeOptions::BYTES],
+    },
 }
 
 impl<'a> Record<'a> {
@@ -40,6 +46,7 @@ impl<'a> Record<'a> {
             Record::Commit { mark, batch } => (1u32, 0, mark, batch),
             Record::NewTree { mark, tree, name } => (2, tree.0, mark, name.as_bytes()),
             Record::Large { mark } => (3, 0, mark, &[][..]),
+            Record::Options { mark, tree, options } => (4, tree.0, mark, &options[..]),
         };
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&kind.to_le_bytes());
@@ -59,6 +66,10 @@ impl<'a> Record<'a> {
                 Some(Record::NewTree { mark, tree: TreeId(u32_at(4)), name })
             }
             3 => Some(Record::Large { mark }),
+            4 => {
+                let options = body.try_into().ok()?;
+                Some(Record::Options { mark, tree: TreeId(u32_at(4)), options })
+            }
             _ => None,
         }
     }
@@ -137,6 +148,11 @@ impl<'a> Record<'a> {
                 writer.apply_from(&mut writes)?;
                 Ok(mark)
             }
+            Some(Record::Options { mark, tree, options }) => {
+                let options = TreeOptions::decode(options).ok_or_else(bad)?;
+                writer.set_tree_options(tree, options)?;
+                Ok(mark)
+            }
             None => Err(bad()),
         }
     }
@@ -209,6 +225,11 @@ mod tests {
         let (header, body) = record.encode();
         assert_eq!(header, *b"\x02\0\0\0\x02\x01\0\0\xfe\xff\xff\xff\xff\xff\xff\xff");
         assert_eq!(body, b"notes");
+        let options = [1, 2];
+        let record = Record::Options { mark: 1, tree: TreeId(3), options: &options };
+        let (header, body) = record.encode();
+        assert_eq!(header, *b"\x04\0\0\0\x03\0\0\0\x01\0\0\0\0\0\0\0");
+        assert_eq!(body, [1, 2]);
         let (header, body) = Record::Commit { mark: 3, batch: b"batch" }.encode();
         assert_eq!(header, *b"\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0");
         assert_eq!(body, b"batch");

@@ -23,7 +23,8 @@ use crate::span::span;
 use crate::transaction::{Committed, Intent, WriteTx};
 use crate::{Durability, Error, Isolation, Result};
 use llmdb_storage::{
-    Batch, BatchSource, Budget, CommitMark, MemoryUse, Sealed, TreeId, Version, WriteSource, Writer,
+    Batch, BatchSource, Budget, CommitMark, MemoryUse, Sealed, TreeId, TreeOptions, Version,
+    WriteSource, Writer,
 };
 use llmdb_wal::{Log, LogConfig, Lsn};
 use parking_lot::MutexGuard;
@@ -260,6 +261,31 @@ impl Sequencer {
             }
             Err(error) if log.is_poisoned() => Err(self.poison(error)),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Changes how a tree is stored, as a commit of its own.
+    fn set_tree_options(
+        &mut self,
+        shared: &Shared,
+        tree: TreeId,
+        options: TreeOptions,
+    ) -> Result<()> {
+        self.check_writable()?;
+        let log = self.start_log(shared)?;
+        log.reserve(HEADER + TreeOptions::BYTES)?;
+        let before = self.writer.tree_options(tree);
+        self.writer.set_tree_options(tree, options)?;
+        let options = &options.encode();
+        match self.enter(&log, Record::Options { mark: self.mark, tree, options }, None) {
+            Ok(lsn) => {
+                self.applied(Some(lsn));
+                Ok(())
+            }
+            Err(error) => {
+                self.writer.set_tree_options(tree, before)?;
+                Err(error)
+            }
         }
     }
 
@@ -540,16 +566,21 @@ impl Shared {
         Ok(log.reserve(HEADER + payload_len)?)
     }
 
-    /// Makes trees, durably, with one sync for all; those that exist already are answered.
-    pub(crate) fn create_trees(&self, names: &[&str]) -> Result<Vec<TreeId>> {
-        let _hold = self.bulk.hold();
-        let mut sequencer = loop {
+    /// The sequencer, at a moment when all that was committed is in the log or in the file.
+    fn logged_sequencer(&self) -> Result<MutexGuard<'_, Sequencer>> {
+        loop {
             self.settle_unlogged()?;
             let sequencer = self.sequencer.lock();
             if sequencer.unlogged.is_none() {
-                break sequencer;
+                return Ok(sequencer);
             }
-        };
+        }
+    }
+
+    /// Makes trees, durably, with one sync for all; those that exist already are answered.
+    pub(crate) fn create_trees(&self, names: &[&str]) -> Result<Vec<TreeId>> {
+        let _hold = self.bulk.hold();
+        let mut sequencer = self.logged_sequencer()?;
         let mut trees = Vec::with_capacity(names.len());
         for name in names {
             trees.push(match sequencer.writer.tree(name) {
@@ -562,6 +593,19 @@ impl Shared {
         drop(sequencer);
         self.wait_until_visible(seq)?;
         Ok(trees)
+    }
+
+    /// Changes how a tree is stored, durably.
+    pub(crate) fn set_tree_options(&self, tree: TreeId, options: TreeOptions) -> Result<()> {
+        let _hold = self.bulk.hold();
+        let mut sequencer = self.logged_sequencer()?;
+        if sequencer.writer.tree_options(tree) == options {
+            return Ok(());
+        }
+        sequencer.set_tree_options(self, tree, options)?;
+        let seq = sequencer.seq;
+        drop(sequencer);
+        self.wait_until_visible(seq)
     }
 
     /// Waits until commit `seq` is published. If nobody is syncing for it, this thread does: it

@@ -4,11 +4,14 @@
 //! commits before it in place. A large one takes frames as it goes and spills pages when there are
 //! no more; it can be taken back as a whole, so whatever stops it half-way leaves nothing.
 
+use crate::compress;
 use crate::edit::{Edit, Level};
 use crate::extent::{self, Extents};
+use crate::node::Form;
 use crate::spill::COPIES_MAX;
 use crate::writer::Writer;
-use crate::{Batch, Error, NewValue, Result, TreeId, Write};
+use crate::{Batch, Compression, Error, NewValue, Result, TreeId, Write};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// Writes that come one by one, in (tree, key) order, one a key: more than fit in memory.
@@ -108,7 +111,7 @@ impl Writer {
     pub fn apply_more(&mut self, source: &mut dyn WriteSource) -> Result<()> {
         assert!(self.half_applied, "only what can be taken back is applied in parts");
         let mut since_spill = 0;
-        let mut last = TreeId(0);
+        let (mut last, mut how) = (TreeId(0), None);
         let mut path: Vec<Level> = Vec::new();
         while let Some(write) = source.next_write()? {
             if !self.has_tree(write.tree) {
@@ -118,20 +121,23 @@ impl Writer {
             if self.make_room(&mut since_spill)? || write.tree != last {
                 path.clear();
             }
-            last = write.tree;
-            let extents = match write.value {
-                NewValue::Bytes(value) if !self.pager.is_inline(write.key, value) => {
-                    Some(self.write_extent(value)?.encode(&[]))
+            if write.tree != last {
+                (last, how) = (write.tree, self.catalog.options(write.tree).values);
+            }
+            let stored = write.value.bytes().map(|value| self.store(how, write.key, value));
+            let extents = match &stored {
+                Some(stored) if !stored.inline => {
+                    Some(self.write_extent(&stored.bytes)?.encode(&[]))
                 }
                 _ => None,
             };
             let mut edit = Edit::new(self, write.tree);
             edit.path = std::mem::take(&mut path);
-            match (write.value, extents) {
-                (_, Some(body)) => edit.put(write.key, &body, true)?,
-                (NewValue::Bytes(value), None) => edit.put(write.key, value, false)?,
-                (NewValue::Reference(body), None) => edit.put_reference(write.key, body)?,
-                (NewValue::Absent, None) => edit.delete(write.key)?,
+            match (write.value, &stored, extents) {
+                (_, Some(stored), Some(body)) => edit.put(write.key, &body, stored.form())?,
+                (_, Some(stored), None) => edit.put(write.key, &stored.bytes, stored.form())?,
+                (NewValue::Reference(body), ..) => edit.put_reference(write.key, body)?,
+                (_, None, _) => edit.delete(write.key)?,
             }
             path = std::mem::take(&mut edit.path);
         }
@@ -141,10 +147,10 @@ impl Writer {
     /// Applies a batch for which frames are set aside.
     fn apply_reserved(&mut self, batch: &Batch) -> Result<()> {
         self.check_references(batch)?;
-        let extents = self.write_extents(batch)?;
+        let prepared = self.prepare(batch)?;
         // Until all is applied nothing may follow: an error, or a panic, leaves half a batch.
         self.half_applied = true;
-        let applied = self.apply_all(batch, extents);
+        let applied = self.apply_all(batch, prepared);
         if let Err(error) = &applied {
             self.poison(error);
         }
@@ -160,17 +166,47 @@ impl Writer {
         (writes * COPIES_MAX).min(used + 3 * writes + COPIES_MAX) as u64
     }
 
-    /// Writes the long values of a batch into pages of their own, before any node is edited, so
-    /// that a full device leaves everything as it was. Answers their descriptors, in order.
-    fn write_extents(&mut self, batch: &Batch) -> Result<VecDeque<Extents>> {
-        let mut written = VecDeque::new();
+    /// How a value is stored: compressed, if its tree wants that and it saves enough.
+    fn store<'v>(&self, how: Option<Compression>, key: &[u8], value: &'v [u8]) -> Stored<'v> {
+        let packed = how.and_then(|how| compress::pack_value(how, value));
+        let (bytes, packed) = match packed {
+            Some(bytes) => (Cow::Owned(bytes), true),
+            None => (Cow::Borrowed(value), false),
+        };
+        let inline = self.pager.is_inline(key, &bytes);
+        Stored { bytes, packed, inline }
+    }
+
+    /// Compresses values where their trees want it, and writes the long ones into pages of their
+    /// own, before any node is edited, so that a full device leaves everything as it was. Answers
+    /// the bodies of long values and of all values of trees that compress, in order; an empty one
+    /// stands for the value itself.
+    fn prepare(&mut self, batch: &Batch) -> Result<VecDeque<(Form, Vec<u8>)>> {
+        let mut bodies = VecDeque::new();
+        let mut written: Vec<Extents> = Vec::new();
+        let (mut last, mut how) = (TreeId(0), None);
         for write in batch.iter() {
             let Some(value) = write.value.bytes() else { continue };
-            if self.pager.is_inline(write.key, value) {
+            if write.tree != last {
+                (last, how) = (write.tree, self.catalog.options(write.tree).values);
+            }
+            let stored = self.store(how, write.key, value);
+            let form = stored.form();
+            if form == Form::INLINE {
+                if how.is_some() {
+                    bodies.push_back((form, Vec::new()));
+                }
                 continue;
             }
-            match self.write_extent(value) {
-                Ok(extents) => written.push_back(extents),
+            if stored.inline {
+                bodies.push_back((form, stored.bytes.into_owned()));
+                continue;
+            }
+            match self.write_extent(&stored.bytes) {
+                Ok(extents) => {
+                    bodies.push_back((form, extents.encode(&[])));
+                    written.push(extents);
+                }
                 Err(error) => {
                     for &(page, pages) in written.iter().flat_map(|extents| &extents.parts) {
                         self.space.free_run_now(page, pages);
@@ -179,7 +215,7 @@ impl Writer {
                 }
             }
         }
-        Ok(written)
+        Ok(bodies)
     }
 
     pub(crate) fn write_extent(&mut self, value: &[u8]) -> Result<Extents> {
@@ -193,20 +229,22 @@ impl Writer {
         })
     }
 
-    fn apply_all(&mut self, batch: &Batch, mut extents: VecDeque<Extents>) -> Result<()> {
+    fn apply_all(&mut self, batch: &Batch, mut prepared: VecDeque<(Form, Vec<u8>)>) -> Result<()> {
         let mut at = 0;
         while at < batch.len() {
             let tree = batch.get(at).tree;
+            let packs = self.catalog.options(tree).values.is_some();
             let mut edit = Edit::new(self, tree);
             while at < batch.len() && batch.get(at).tree == tree {
                 let write = batch.get(at);
                 match write.value {
-                    NewValue::Bytes(value) if edit.pager.is_inline(write.key, value) => {
-                        edit.put(write.key, value, false)?;
+                    NewValue::Bytes(value) if !packs && edit.pager.is_inline(write.key, value) => {
+                        edit.put(write.key, value, Form::INLINE)?;
                     }
-                    NewValue::Bytes(_) => {
-                        let extents = extents.pop_front().expect("one for each long value");
-                        edit.put(write.key, &extents.encode(&[]), true)?;
+                    NewValue::Bytes(value) => {
+                        let (form, body) = prepared.pop_front().expect("one for each in turn");
+                        let body = if form == Form::INLINE { value } else { &body };
+                        edit.put(write.key, body, form)?;
                     }
                     NewValue::Reference(body) => edit.put_reference(write.key, body)?,
                     NewValue::Absent => edit.delete(write.key)?,
@@ -215,5 +253,20 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// A value as it is stored.
+struct Stored<'v> {
+    bytes: Cow<'v, [u8]>,
+    packed: bool,
+    /// In the leaf, beside its key.
+    inline: bool,
+}
+
+impl Stored<'_> {
+    fn form(&self) -> Form {
+        let form = if self.inline { Form::INLINE } else { Form::EXTENTS };
+        if self.packed { form.packed() } else { form }
     }
 }

@@ -4,7 +4,7 @@ use crate::image::{NewFile, OnProgress, Progress};
 use crate::reader::Reader;
 use crate::store::create;
 use crate::writer::Writer;
-use crate::{Batch, CommitMark, Cursor, Result, StoreOptions, TreeId};
+use crate::{Batch, CommitMark, Cursor, Result, StoreOptions, TreeId, TreeOptions};
 use llmdb_vfs::Vfs;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// So many bytes of changed pages are written by a checkpoint of the new file.
 const DIRTY_BYTES: u64 = 32 << 20;
 
-/// Copies `trees`, by name, to a new database at `dest`, closed cleanly and durable when this
+/// Copies `trees`, by name and stored as their options say, to a new database at `dest`, closed cleanly and durable when this
 /// returns, or nothing at all. The database is another one: it has a UUID of its own. Memory is
 /// bounded, by about 64 MiB and twice the longest value.
 ///
@@ -24,7 +24,7 @@ const DIRTY_BYTES: u64 = 32 << 20;
 /// [`Error::Exists`](crate::Error::Exists); damage; the file system's.
 pub fn copy_trees(
     reader: &Reader<'_>,
-    trees: &[(String, TreeId)],
+    trees: &[(String, TreeId, TreeOptions)],
     (seq, mark): (u64, i64),
     vfs: &Arc<dyn Vfs>,
     dest: &Path,
@@ -41,10 +41,10 @@ pub fn copy_trees(
     let writer = &mut opened.writer;
     writer.rewrite_meta(mark.lsn, mark.incarnation, false)?;
     let mut trees = trees.to_vec();
-    trees.sort_by_key(|(_, tree)| *tree);
+    trees.sort_by_key(|(_, tree, _)| *tree);
     let mut entries = 0;
-    for (name, from) in &trees {
-        let to = writer.create_tree(name);
+    for (name, from, how) in &trees {
+        let to = writer.create_tree_with(name, *how)?;
         let mut cursor = reader.walk(*from);
         let mut more = cursor.first()?;
         let mut batch = Batch::new();

@@ -6,24 +6,32 @@
 //!
 //! ```text
 //! key: the name, UTF-8     value: tree u32 | root page u64 | root stamp u32
+//!                                 | compression of pages u8 | of values u8   (0 none, 1 LZ4, 2 Zstandard)
 //! ```
 
+use crate::compress::{Compression, TreeOptions};
 use crate::{Error, PageId, PageRef, Result, TreeId};
 use std::collections::BTreeMap;
 
-const VALUE: usize = 16;
+const VALUE: usize = 18;
 
 /// The names and numbers of all trees, and what the file says of their roots.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     names: BTreeMap<String, TreeId>,
-    stored: BTreeMap<TreeId, PageRef>,
+    stored: BTreeMap<TreeId, (PageRef, TreeOptions)>,
+    options: BTreeMap<TreeId, TreeOptions>,
     next: u32,
 }
 
 impl Catalog {
     pub(crate) fn new() -> Self {
-        Catalog { names: BTreeMap::new(), stored: BTreeMap::new(), next: 1 }
+        Catalog {
+            names: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            options: BTreeMap::new(),
+            next: 1,
+        }
     }
 
     pub(crate) fn next(&self) -> u32 {
@@ -63,6 +71,20 @@ impl Catalog {
         tree
     }
 
+    /// How what is written to a tree is stored.
+    pub(crate) fn options(&self, tree: TreeId) -> TreeOptions {
+        self.options.get(&tree).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn set_options(&mut self, tree: TreeId, options: TreeOptions) {
+        self.options.insert(tree, options);
+    }
+
+    /// How the pages of each tree are compressed, of those that are.
+    pub(crate) fn page_compression(&self) -> BTreeMap<TreeId, Compression> {
+        self.options.iter().filter_map(|(tree, how)| Some((*tree, how.pages?))).collect()
+    }
+
     /// Takes up an entry read from the file.
     pub(crate) fn load(&mut self, key: &[u8], value: &[u8], at: PageId) -> Result<()> {
         let bad = |what| Error::corrupt(at, what);
@@ -76,7 +98,11 @@ impl Catalog {
         if tree.0 == 0 || tree.0 >= self.next || self.stored.contains_key(&tree) {
             return Err(bad("two trees have one number, or one has none"));
         }
-        self.stored.insert(tree, PageRef { id: PageId(id), stamp: u32_at(12) });
+        let options = TreeOptions::decode(value[16..].try_into().expect("two"));
+        let options = options.ok_or_else(|| bad("a tree is compressed by an unknown algorithm"))?;
+        let root = PageRef { id: PageId(id), stamp: u32_at(12) };
+        self.stored.insert(tree, (root, options));
+        self.set_options(tree, options);
         self.names.insert(name.to_owned(), tree);
         Ok(())
     }
@@ -84,7 +110,7 @@ impl Catalog {
     /// The roots that the file gives, by tree number.
     pub(crate) fn roots(&self) -> Vec<PageRef> {
         let mut roots = vec![PageRef::NONE; self.next as usize];
-        for (tree, root) in &self.stored {
+        for (tree, (root, _)) in &self.stored {
             roots[tree.0 as usize] = *root;
         }
         roots
@@ -96,11 +122,13 @@ impl Catalog {
         let mut changed = Vec::new();
         for (name, &tree) in &self.names {
             let root = roots[tree.0 as usize];
-            if self.stored.insert(tree, root) != Some(root) {
+            let options = self.options(tree);
+            if self.stored.insert(tree, (root, options)) != Some((root, options)) {
                 let mut value = [0; VALUE];
                 value[..4].copy_from_slice(&tree.0.to_le_bytes());
                 value[4..12].copy_from_slice(&root.id.0.to_le_bytes());
-                value[12..].copy_from_slice(&root.stamp.to_le_bytes());
+                value[12..16].copy_from_slice(&root.stamp.to_le_bytes());
+                value[16..].copy_from_slice(&options.encode());
                 changed.push((name.clone(), value));
             }
         }
@@ -126,9 +154,11 @@ mod tests {
     fn an_entrys_bytes_are_where_the_format_says() {
         let mut catalog = Catalog::new();
         let tree = catalog.create("notes");
+        let (pages, values) = (Some(Compression::Lz4), Some(Compression::Zstd));
+        catalog.set_options(tree, TreeOptions { pages, values });
         let root = PageRef { id: PageId(0x0203), stamp: 0x0405_0607 };
         let changed = catalog.take_changed(&[PageRef::NONE, root]);
-        let golden = [1, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0, 7, 6, 5, 4];
+        let golden = [1, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0, 7, 6, 5, 4, 1, 2];
         assert_eq!(changed, [("notes".to_owned(), golden)]);
         assert!(catalog.take_changed(&[PageRef::NONE, root]).is_empty());
 
@@ -137,6 +167,7 @@ mod tests {
         read.load(b"notes", &golden, PageId(1)).unwrap();
         assert_eq!(read.find("notes"), Some(tree));
         assert_eq!(read.roots(), [PageRef::NONE, root]);
+        assert_eq!(read.options(tree), TreeOptions { pages, values });
         assert!(read.load(b"again", &golden, PageId(1)).is_err());
     }
 }

@@ -14,6 +14,7 @@
 use crate::edit::Edit;
 use crate::frames::FrameId;
 use crate::meta::Meta;
+use crate::node::Form;
 use crate::page_writes::write_pages;
 use crate::pager::Pager;
 use crate::space::changed_regions;
@@ -106,8 +107,9 @@ impl Writer {
         }
         let changed = self.catalog.take_changed(&self.roots);
         let mut edit = Edit::new(self, TreeId(0));
-        let written =
-            changed.iter().try_for_each(|(name, value)| edit.put(name.as_bytes(), value, false));
+        let written = changed
+            .iter()
+            .try_for_each(|(name, value)| edit.put(name.as_bytes(), value, Form::INLINE));
         if let Err(error) = &written {
             self.poison(error);
         }

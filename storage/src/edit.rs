@@ -5,7 +5,7 @@
 //! in ascending order, so the path to one key is most of the path to the next.
 
 use crate::extent::Extents;
-use crate::node::{Node, NodeMut, encode_child};
+use crate::node::{Form, Node, NodeMut, encode_child};
 use crate::page;
 use crate::pager::{Held, Pager, Where};
 use crate::writer::Writer;
@@ -151,7 +151,7 @@ impl<'w> Edit<'w> {
     }
 
     pub(crate) fn set_child(&mut self, depth: usize, index: usize, child: PageRef) {
-        let same_length = self.node_mut(depth).overwrite(index, &encode_child(child), false);
+        let same_length = self.node_mut(depth).overwrite(index, &encode_child(child), Form::INLINE);
         assert!(same_length, "all child references are of one length");
     }
 
@@ -181,8 +181,8 @@ impl<'w> Edit<'w> {
         Ok(level)
     }
 
-    /// `key` has the value `body` from now on, or the one that `body` describes the extents of.
-    pub(crate) fn put(&mut self, key: &[u8], body: &[u8], overflow: bool) -> Result<()> {
+    /// `key` has the value that `body` stands for from now on.
+    pub(crate) fn put(&mut self, key: &[u8], body: &[u8], form: Form) -> Result<()> {
         if !self.position(key)? {
             let leaf = self.new_node(0, &[])?;
             self.set_root(leaf.page);
@@ -194,12 +194,12 @@ impl<'w> Edit<'w> {
         let (Ok(i) | Err(i)) = found;
         if found.is_ok() {
             self.drop_extents(i)?;
-            if self.node_mut(leaf).overwrite(i, body, overflow) {
+            if self.node_mut(leaf).overwrite(i, body, form) {
                 return Ok(());
             }
             self.node_mut(leaf).remove(i);
         }
-        self.insert(i, key, body, overflow)
+        self.insert(i, key, body, form)
     }
 
     /// `key` has the value from now on that was written ahead, into a run that is reserved.
@@ -207,7 +207,7 @@ impl<'w> Edit<'w> {
         let (extents, head) = Extents::decode(body, PageId(0), self.pager.page_size)?;
         self.writer.take_run(&extents)?;
         let birth = self.writer.version;
-        self.put(key, &Extents { birth, logged: true, ..extents }.encode(head), true)
+        self.put(key, &Extents { birth, logged: true, ..extents }.encode(head), Form::EXTENTS)
     }
 
     /// `key` is absent from now on.
@@ -227,7 +227,7 @@ impl<'w> Edit<'w> {
     fn drop_extents(&mut self, i: usize) -> Result<()> {
         let leaf = self.path.len() - 1;
         let cell = self.node(leaf).cell(i);
-        if !cell.overflow {
+        if !cell.form.is_in_extents() {
             return Ok(());
         }
         let id: PageId = self.path[leaf].page.id;

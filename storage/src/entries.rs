@@ -2,7 +2,7 @@
 //! what any stretch of them would take as a node of its own.
 
 use crate::TreeId;
-use crate::node::{CHILD, ENTRY, Node, NodeMut, common_prefix};
+use crate::node::{CHILD, ENTRY, Form, Node, NodeMut, common_prefix};
 use std::ops::Range;
 
 /// An entry on its way into a node.
@@ -10,7 +10,7 @@ pub(crate) struct Incoming<'a> {
     pub(crate) index: usize,
     pub(crate) key: &'a [u8],
     pub(crate) body: &'a [u8],
-    pub(crate) overflow: bool,
+    pub(crate) form: Form,
 }
 
 /// The entries of neighbours and a new one, in order.
@@ -130,7 +130,7 @@ impl<'a> Entries<'a> {
         while i < range.end {
             match self.origin(i) {
                 Origin::New => {
-                    to.push(self.new.key, self.new.body, self.new.overflow);
+                    to.push(self.new.key, self.new.body, self.new.form);
                     i += 1;
                 }
                 Origin::Old(node, from) => {

@@ -106,6 +106,12 @@ pub enum Error {
         /// How many pages it has room for.
         pages: usize,
     },
+    /// The file is compressed by an algorithm that this build was made without.
+    #[error("this build was made without the feature {name:?}, which the file needs")]
+    NoCodec {
+        /// The feature.
+        name: &'static str,
+    },
     /// An earlier failure left it unknown what is on disk; only reading goes on.
     #[error("writing stopped for good after: {cause}")]
     Poisoned {

@@ -260,7 +260,7 @@ fn changed_pages(pager: &Pager, image: &Image, since: Version) -> Result<Bitmap>
                 continue;
             }
             let cell = node.cell(i);
-            if cell.overflow {
+            if cell.form.is_in_extents() {
                 let (extents, _) = Extents::decode(cell.body, page_ref.id, pager.page_size)?;
                 for &(page, pages) in extents.parts.iter().filter(|_| extents.birth > since) {
                     if page.0.checked_add(pages).is_none_or(|end| end > meta.pages) {

@@ -44,6 +44,7 @@
 //! - `survey`, `bulk`: how a tree is made up, and copying trees into a new file
 //! - `image`, `increment`, `restore`: copies of a checkpoint, of what changed since another, and back
 //!
+//! - `compress`, `packed_page`: values and leaves made smaller, where a tree wants that
 //! - `separators`, `wipe`: leaving nothing of what is gone, where that is asked for
 //!
 //! # Invariants
@@ -68,7 +69,7 @@
 //! # Not here
 //!
 //! No log, no transactions, no locks between threads, no time: `llmdb-wal`, `llmdb-mvcc` and
-//! `llmdb-temporal` have these. No compression yet.
+//! `llmdb-temporal` have these.
 
 #![deny(unsafe_code)]
 
@@ -81,6 +82,7 @@ mod cache;
 mod catalog;
 #[allow(unsafe_code, reason = "frames in flight are read while commits go on")]
 mod checkpoint;
+mod compress;
 mod cursor;
 #[allow(unsafe_code, reason = "the writer edits frames that no reader can reach")]
 mod edit;
@@ -100,6 +102,7 @@ mod long;
 mod merge;
 mod meta;
 mod node;
+mod packed_page;
 mod page;
 mod page_writes;
 #[allow(unsafe_code, reason = "pages are borrowed from frames and map")]
@@ -145,6 +148,7 @@ pub use budget::{Budget, MemoryStats, MemoryUse};
 pub use bulk::copy_trees;
 pub use cache::PageCacheUse;
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointReport, CommitMark};
+pub use compress::{Compression, TreeOptions};
 pub use cursor::TreeCursor;
 pub use entry::{Entry, LongValue};
 pub use error::Error;

@@ -1,7 +1,7 @@
 //! Shrinking: nodes that deletions have emptied are removed, thin ones are merged with a sibling.
 
 use crate::edit::Edit;
-use crate::node::{Node, NodeMut, common_prefix};
+use crate::node::{Form, Node, NodeMut, common_prefix};
 use crate::page::{self, HEADER};
 use crate::pager::Where;
 use crate::{Error, PageRef, Result, TreeId};
@@ -150,7 +150,7 @@ impl<'a> Joined<'a> {
         to.append(self.left, 0, self.left.count());
         let mut from = 0;
         if !self.right.is_leaf() {
-            to.push(self.separator, self.right.cell(0).body, false);
+            to.push(self.separator, self.right.cell(0).body, Form::INLINE);
             from = 1;
         }
         to.append(self.right, from, self.right.count());

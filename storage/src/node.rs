@@ -4,7 +4,7 @@
 //! | header | heads: count x u32 | slots: count x u16 | free | cells ... | prefix |
 //! 0        40                   40+4c                40+6c  size-cells_len    size
 //!
-//! cell := suffix_len u16 | value_len u16 (top bit: the value lies in extents) | suffix | value
+//! cell := suffix_len u16 | value_len u16 (bit 15: the value lies in extents, 14: it is compressed) | suffix | value
 //! ```
 //!
 //! All keys of a node share `prefix`, which is stored once. Of what follows, the *suffix*, the
@@ -29,7 +29,6 @@ const SLOT: usize = 2;
 /// What one entry takes beside its suffix and value.
 pub(crate) const ENTRY: usize = HEAD + SLOT + CELL;
 const CELL: usize = 4;
-const OVERFLOW: u16 = 1 << 15;
 /// Bytes of a child reference in a branch.
 pub(crate) const CHILD: usize = 10;
 /// No tree is higher: 3 entries a node at the least give 3^40 leaves.
@@ -52,9 +51,14 @@ pub(crate) fn key_len_max(page_size: usize) -> usize {
     page_size / 4 - 24
 }
 
+/// The longest body: a quarter of a page, less where its length field would run over.
+fn inline_max(page_size: usize) -> usize {
+    (page_size / 4).min((1 << 14) - 1)
+}
+
 /// Whether a value lies in the leaf, beside its key. Two of the longest entries fit in a node.
 pub(crate) fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> bool {
-    value_len <= page_size / 4 && key_len + value_len <= page_size / 16 * 7
+    value_len <= inline_max(page_size) && key_len + value_len <= page_size / 16 * 7
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> usize {
@@ -70,13 +74,39 @@ pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'p>(&'p [u8]);
 
+/// How the body of an entry stands for its value: the two top bits of its length field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Form(u16);
+
+impl Form {
+    /// The value itself; in a branch, a child.
+    pub(crate) const INLINE: Form = Form(0);
+    /// The descriptor of the value's extents.
+    pub(crate) const EXTENTS: Form = Form(1 << 15);
+    const PACKED: u16 = 1 << 14;
+    const MASK: u16 = Form::EXTENTS.0 | Form::PACKED;
+
+    /// The same, of a value that is stored compressed.
+    pub(crate) fn packed(self) -> Form {
+        Form(self.0 | Form::PACKED)
+    }
+
+    pub(crate) fn is_in_extents(self) -> bool {
+        self.0 & Form::EXTENTS.0 != 0
+    }
+
+    pub(crate) fn is_packed(self) -> bool {
+        self.0 & Form::PACKED != 0
+    }
+}
+
 /// What a leaf entry holds.
 #[derive(Clone, Copy)]
 pub(crate) struct Cell<'p> {
     pub(crate) suffix: &'p [u8],
     /// The value itself, or the descriptor of its extents.
     pub(crate) body: &'p [u8],
-    pub(crate) overflow: bool,
+    pub(crate) form: Form,
 }
 
 impl Cell<'_> {
@@ -127,8 +157,8 @@ impl<'p> Node<'p> {
         let at = self.slot(i);
         let (suffix_len, value) = (u16_at(self.0, at), u16_at(self.0, at + 2) as u16);
         let (suffix, rest) = self.0[at + CELL..].split_at(suffix_len);
-        let body = &rest[..(value & !OVERFLOW) as usize];
-        Cell { suffix, body, overflow: value & OVERFLOW != 0 }
+        let body = &rest[..(value & !Form::MASK) as usize];
+        Cell { suffix, body, form: Form(value & Form::MASK) }
     }
 
     /// Where in the page the body of entry `i` lies.
@@ -218,6 +248,13 @@ impl<'p> Node<'p> {
         page::cells_len(self.0) as usize
     }
 
+    /// The bytes that say anything: heads and slots, and the cells. Of untrusted bytes the two may
+    /// overlap or reach beyond the page.
+    pub(crate) fn occupied(self) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let (size, slots) = (self.0.len(), HEADER + (HEAD + SLOT) * self.count());
+        (HEADER..slots, size.saturating_sub(self.cells_len())..size)
+    }
+
     /// Bytes that a further entry may take after a compaction.
     pub(crate) fn free_total(self) -> usize {
         self.free_contiguous() + page::garbage(self.0) as usize
@@ -274,17 +311,22 @@ impl<'p> Node<'p> {
                 return bad("a slot points outside its cells");
             }
             let value = u16_at(self.0, at + 2) as u16;
-            let len = CELL + u16_at(self.0, at) + (value & !OVERFLOW) as usize;
+            let len = CELL + u16_at(self.0, at) + (value & !Form::MASK) as usize;
             if at + len > end {
                 return bad("a cell is longer than its page");
             }
             cells += len;
             let cell = self.cell(i);
-            if branch && (cell.overflow || cell.body.len() != CHILD || self.child(i).is_none()) {
+            if branch
+                && (cell.form != Form::INLINE
+                    || cell.body.len() != CHILD
+                    || self.child(i).is_none())
+            {
                 return bad("a branch entry leads nowhere");
             }
             let key_len = prefix_len + cell.suffix.len();
-            let inline = branch || cell.overflow || is_inline(size, key_len, cell.body.len());
+            let inline =
+                branch || cell.form.is_in_extents() || is_inline(size, key_len, cell.body.len());
             if key_len > key_len_max(size) || cell.body.len() > size / 4 || !inline {
                 return bad("an entry is longer than any that is written");
             }
@@ -355,13 +397,7 @@ impl<'p> NodeMut<'p> {
 
     /// Inserts an entry at `i` if it fits without compaction; answers whether it did. The suffix
     /// may come in two parts.
-    pub(crate) fn insert(
-        &mut self,
-        i: usize,
-        suffix: [&[u8]; 2],
-        body: &[u8],
-        overflow: bool,
-    ) -> bool {
+    pub(crate) fn insert(&mut self, i: usize, suffix: [&[u8]; 2], body: &[u8], form: Form) -> bool {
         let suffix_len = suffix[0].len() + suffix[1].len();
         let len = CELL + suffix_len + body.len();
         if self.view().free_contiguous() < HEAD + SLOT + len {
@@ -378,7 +414,7 @@ impl<'p> NodeMut<'p> {
         let at = self.0.len() - cells_len;
         let slot = slots + HEAD + SLOT * i;
         self.0[slot..slot + SLOT].copy_from_slice(&(at as u16).to_le_bytes());
-        self.write_cell(at, suffix, body, overflow);
+        self.write_cell(at, suffix, body, form);
         let head = head_of(&self.0[at + CELL..at + CELL + suffix_len]);
         self.0[heads + HEAD * i..][..HEAD].copy_from_slice(&head.to_le_bytes());
         page::set_count(self.0, count as u16 + 1);
@@ -430,9 +466,9 @@ impl<'p> NodeMut<'p> {
     }
 
     /// Overwrites the body of entry `i` where the length stays; answers whether it did.
-    pub(crate) fn overwrite(&mut self, i: usize, body: &[u8], overflow: bool) -> bool {
+    pub(crate) fn overwrite(&mut self, i: usize, body: &[u8], form: Form) -> bool {
         let cell = self.view().cell(i);
-        if cell.body.len() != body.len() || cell.overflow != overflow {
+        if cell.body.len() != body.len() || cell.form != form {
             return false;
         }
         let at = self.view().slot(i) + CELL + cell.suffix.len();
@@ -441,8 +477,8 @@ impl<'p> NodeMut<'p> {
     }
 
     /// Appends an entry, given by its whole key, which starts with this node's prefix.
-    pub(crate) fn push(&mut self, key: &[u8], body: &[u8], overflow: bool) {
-        self.push_parts(key, &[], body, overflow);
+    pub(crate) fn push(&mut self, key: &[u8], body: &[u8], form: Form) {
+        self.push_parts(key, &[], body, form);
     }
 
     /// Appends entries `from..to` of another node, whose keys must all be above this node's and
@@ -451,7 +487,7 @@ impl<'p> NodeMut<'p> {
         let count = self.view().count();
         if from < to && count == 0 && !self.view().is_leaf() {
             // It loses its key.
-            self.push_parts(&[], &[], other.cell(from).body, false);
+            self.push_parts(&[], &[], other.cell(from).body, Form::INLINE);
             return self.append(other, from + 1, to);
         }
         let prefix = page::prefix_len(self.0) as usize;
@@ -478,7 +514,7 @@ impl<'p> NodeMut<'p> {
             cells_len += CELL + suffix_len + cell.body.len();
             let at = self.0.len() - cells_len;
             assert!(at >= table_end, "the caller has summed up what it appends");
-            self.write_cell(at, [longer, suffix], cell.body, cell.overflow);
+            self.write_cell(at, [longer, suffix], cell.body, cell.form);
             let head = match prefix == other.prefix().len() {
                 true => other.head(from),
                 false => head_of(&self.0[at + CELL..at + CELL + suffix_len]),
@@ -492,9 +528,9 @@ impl<'p> NodeMut<'p> {
     }
 
     /// Writes a cell's bytes at an offset.
-    fn write_cell(&mut self, at: usize, suffix: [&[u8]; 2], body: &[u8], overflow: bool) {
+    fn write_cell(&mut self, at: usize, suffix: [&[u8]; 2], body: &[u8], form: Form) {
         let suffix_len = suffix[0].len() + suffix[1].len();
-        let value_len = body.len() as u16 | if overflow { OVERFLOW } else { 0 };
+        let value_len = body.len() as u16 | form.0;
         self.0[at..at + 2].copy_from_slice(&(suffix_len as u16).to_le_bytes());
         self.0[at + 2..at + CELL].copy_from_slice(&value_len.to_le_bytes());
         let mut to = at + CELL;
@@ -505,14 +541,14 @@ impl<'p> NodeMut<'p> {
     }
 
     /// Appends an entry whose key comes in two parts. The first entry of a branch has no key.
-    fn push_parts(&mut self, key: &[u8], rest: &[u8], body: &[u8], overflow: bool) {
+    fn push_parts(&mut self, key: &[u8], rest: &[u8], body: &[u8], form: Form) {
         let (prefix, count) = (page::prefix_len(self.0) as usize, self.view().count());
         let suffix = match prefix.checked_sub(key.len()) {
             _ if count == 0 && !self.view().is_leaf() => [&[][..], &[]],
             None | Some(0) => [&key[prefix..], rest],
             Some(in_rest) => [&[], &rest[in_rest..]],
         };
-        let fits = self.insert(count, suffix, body, overflow);
+        let fits = self.insert(count, suffix, body, form);
         assert!(fits, "the caller has summed up what it appends");
     }
 }

@@ -16,6 +16,16 @@
 //!     38    2  trend      of a leaf: whether entries arrive in order (`trend.rs`); a hint
 //! ```
 //!
+//! A leaf that is stored compressed has the same header, with the algorithm in the upper half of its
+//! kind, and the checksum covers what is stored alone:
+//!
+//! ```text
+//!      4    1  kind       1 leaf + 16 x algorithm (1 LZ4, 2 Zstandard)
+//!     40    2  stored_len bytes of what follows
+//!     42       what follows: the bytes from 40 up to the slots' end, and the last cells_len bytes of
+//!              the page, compressed as one; then nothing, which may be a hole in the file
+//! ```
+//!
 //! A reference to a page carries its stamp, and the checksum covers stamp and number, so a lost
 //! write (the older page is still there), a misdirected write (another page is there) and a torn
 //! one are all caught when the page is first touched.
@@ -24,6 +34,9 @@ use crate::{Error, PageId, PageRef, Result, Version};
 
 /// Bytes of the page header.
 pub(crate) const HEADER: usize = 40;
+
+/// Bytes of the header of a leaf that is stored compressed.
+pub(crate) const PACKED_HEADER: usize = 42;
 
 /// The smallest and largest page sizes; powers of two between them are allowed.
 pub(crate) const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
@@ -43,7 +56,7 @@ macro_rules! field {
     ($get:ident, $set:ident, $ty:ty, $at:expr) => {
         pub(crate) fn $get(page: &[u8]) -> $ty {
             const SIZE: usize = size_of::<$ty>();
-            const { assert!($at + SIZE <= HEADER) };
+            const { assert!($at + SIZE <= PACKED_HEADER) };
             <$ty>::from_le_bytes(page[$at..$at + SIZE].try_into().expect("a header's field"))
         }
         #[allow(dead_code, reason = "some fields are only ever read")]
@@ -65,6 +78,7 @@ field!(prefix_len, set_prefix_len, u16, 32);
 field!(cells_len, set_cells_len, u16, 34);
 field!(garbage, set_garbage, u16, 36);
 field!(trend, set_trend, u16, 38);
+field!(stored_len, set_stored_len, u16, 40);
 
 /// The version the page was born in.
 pub(crate) fn born(page: &[u8]) -> Version {
@@ -76,6 +90,19 @@ pub(crate) fn own_ref(page: &[u8]) -> PageRef {
     PageRef { id: PageId(id(page)), stamp: stamp(page) }
 }
 
+/// How a leaf is stored compressed, if it is. `Some(0)` and the like are no algorithm.
+pub(crate) fn packed_by(page: &[u8]) -> Option<u8> {
+    Some(kind(page) >> 4).filter(|algorithm| *algorithm != 0)
+}
+
+/// Where what is stored of a page ends: elsewhere than the page only if it is compressed.
+pub(crate) fn stored_end(page: &[u8]) -> usize {
+    match packed_by(page) {
+        None => page.len(),
+        Some(_) => (PACKED_HEADER + stored_len(page) as usize).min(page.len()),
+    }
+}
+
 /// What seeds the checksums of one file: pages of another database never pass.
 #[derive(Clone, Copy)]
 pub(crate) struct Seed(u32);
@@ -85,12 +112,13 @@ impl Seed {
         Seed(crc32fast::hash(uuid))
     }
 
-    /// The checksum that `page` should carry if it is the page `page_ref` names.
+    /// The checksum that `page` should carry if it is the page `page_ref` names. Of a page that is
+    /// stored compressed it covers what is stored.
     pub(crate) fn checksum(self, page: &[u8], page_ref: PageRef) -> u32 {
         let mut crc = crc32fast::Hasher::new_with_initial(self.0);
         crc.update(&page_ref.id.0.to_le_bytes());
         crc.update(&page_ref.stamp.to_le_bytes());
-        crc.update(&page[4..]);
+        crc.update(&page[4..stored_end(page)]);
         crc.finalize()
     }
 

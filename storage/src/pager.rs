@@ -12,12 +12,17 @@ use crate::entry::{Entry, LongValue};
 use crate::extent::{self, Extents};
 use crate::frames::{FrameId, Frames, PageTable, mapped};
 use crate::node::{self, Node};
+use crate::packed_page;
 use crate::page::{self, Seed};
 use crate::pin::Pinned;
 use crate::store;
 use crate::stream::ValueReader;
-use crate::{Error, PageId, PageRef, PageSource, Reference, Result, StoreOptions};
+use crate::{
+    Compression, Error, PageId, PageRef, PageSource, Reference, Result, StoreOptions, TreeId,
+};
 use llmdb_vfs::{File, Map};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -34,6 +39,8 @@ pub struct Pager {
     /// Made at once with the `Buffered` source, else when the first page goes into it.
     cache: OnceLock<Cache>,
     cache_frames: usize,
+    /// How leaves are compressed, by tree; those of other trees are not.
+    page_compression: RwLock<Arc<BTreeMap<TreeId, Compression>>>,
     pub(crate) page_size: usize,
     pub(crate) frames: Frames,
     pub(crate) table: PageTable,
@@ -102,6 +109,7 @@ impl Pager {
             resizing: parking_lot::Mutex::new(()),
             budget: options.budget.clone(),
             cache: OnceLock::new(),
+            page_compression: RwLock::default(),
             cache_frames: cache_frames(options, page_size)?,
             file,
             map,
@@ -129,6 +137,23 @@ impl Pager {
         self.cache.get().map(Cache::usage).unwrap_or_default()
     }
 
+    pub(crate) fn page_compression(&self) -> Arc<BTreeMap<TreeId, Compression>> {
+        self.page_compression.read().clone()
+    }
+
+    /// From now on leaves are compressed so. Makes the page cache that they will be read through,
+    /// while the budget has room for it.
+    pub(crate) fn set_page_compression(
+        &self,
+        by_tree: BTreeMap<TreeId, Compression>,
+    ) -> Result<()> {
+        if !by_tree.is_empty() {
+            self.cache()?;
+        }
+        *self.page_compression.write() = Arc::new(by_tree);
+        Ok(())
+    }
+
     pub(crate) fn map(&self) -> Option<&Map> {
         self.map.as_ref()
     }
@@ -139,6 +164,8 @@ impl Pager {
 
     pub(crate) fn cache(&self) -> Result<&Cache> {
         if self.cache.get().is_none() {
+            let least = store::FRAMES_MIN * self.page_size as u64;
+            self.budget.raise(least + 2 * cache::bytes_min(self.page_size));
             // Where two come at once, one of the two is dropped, empty.
             let _ =
                 self.cache.set(Cache::new(self.page_size, self.cache_frames, self.budget.clone())?);
@@ -237,11 +264,13 @@ impl Pager {
         if let Some(bytes) = unsafe { self.page_in_frame(page_ref, at)? } {
             return Ok(Pinned::free(bytes));
         }
-        match &self.map {
+        if let Some(map) = &self.map {
             // SAFETY: passed on to the caller.
-            Some(map) => unsafe { self.page_in_map(map, page_ref).map(Pinned::free) },
-            None => self.page_in_cache(page_ref),
+            if let Some(bytes) = unsafe { self.page_in_map(map, page_ref)? } {
+                return Ok(Pinned::free(bytes));
+            }
         }
+        self.page_in_cache(page_ref)
     }
 
     /// The page in the write-back cache, if it is not in the file yet.
@@ -276,8 +305,9 @@ impl Pager {
         }
         if let Some(map) = &self.map {
             // SAFETY: passed on to the caller.
-            unsafe { self.page_in_map(map, page_ref)? };
-            return Ok(Held::InMap);
+            if unsafe { self.page_in_map(map, page_ref)? }.is_some() {
+                return Ok(Held::InMap);
+            }
         }
         let cached = self.cache()?.hit(page_ref.id);
         if let Some(page) = cached.filter(|page| page::own_ref(page) == page_ref) {
@@ -330,24 +360,29 @@ impl Pager {
         }
     }
 
-    /// The bytes of a page in the file, through the map, verified on the first touch.
+    /// The bytes of a page in the file, through the map, verified on the first touch. `None` for
+    /// one that is stored compressed, which has to go through the page cache.
     ///
     /// # Safety
     /// As [`Pager::page`].
     #[inline]
-    unsafe fn page_in_map<'m>(&self, map: &'m Map, page_ref: PageRef) -> Result<&'m [u8]> {
+    unsafe fn page_in_map<'m>(&self, map: &'m Map, page_ref: PageRef) -> Result<Option<&'m [u8]>> {
         let id = page_ref.id;
         self.check_in_file(id, 1)?;
         // SAFETY: within the file by the check (which is cut only where no live root reaches), hence
         // within the map (`grow` keeps to it); unchanged meanwhile by the caller's pin.
         let bytes = unsafe { mapped(map, id.0 * self.page_size as u64, self.page_size) };
         if !self.table.is_verified(id) {
-            self.judge(bytes, page_ref)?;
+            if page::packed_by(bytes).is_some() {
+                return Ok(None);
+            }
+            self.seed.verify(bytes, page_ref)?;
+            Node::new(bytes).validate(id)?;
             self.table.set_verified(id);
         } else if page::stamp(bytes) != page_ref.stamp {
             return Err(another_allocation(id));
         }
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 
     /// A page in the file, through the page cache; verified when it is read.
@@ -378,13 +413,22 @@ impl Pager {
     pub(crate) fn read_page(&self, page_ref: PageRef, bytes: &mut [u8]) -> Result<()> {
         self.check_in_file(page_ref.id, 1)?;
         self.file.read_exact_at(bytes, page_ref.id.0 * self.page_size as u64)?;
-        self.judge(bytes, page_ref)
+        if page::packed_by(bytes).is_none() {
+            self.seed.verify(bytes, page_ref)?;
+            return Node::new(bytes).validate(page_ref.id);
+        }
+        let stored = bytes.to_vec();
+        self.unpack(&stored, page_ref, bytes)
     }
 
-    /// Whether bytes from the file are the page that `page_ref` names.
-    pub(crate) fn judge(&self, bytes: &[u8], page_ref: PageRef) -> Result<()> {
-        self.seed.verify(bytes, page_ref)?;
-        Node::new(bytes).validate(page_ref.id)
+    /// Makes a node of a page's stored bytes, which are judged.
+    pub(crate) fn unpack(&self, stored: &[u8], page_ref: PageRef, to: &mut [u8]) -> Result<()> {
+        self.seed.verify(stored, page_ref)?;
+        match page::packed_by(stored) {
+            Some(_) => packed_page::unpack(stored, to, page_ref.id)?,
+            None => to.copy_from_slice(stored),
+        }
+        Node::new(to).validate(page_ref.id)
     }
 
     /// `page` is about to get other bytes, in a frame or in the file: what is known of those in the

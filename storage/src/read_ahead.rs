@@ -160,11 +160,8 @@ impl Pager {
             return;
         }
         for ((page, mut ticket), bytes) in batch.drain(..).zip(bytes.chunks_exact(self.page_size)) {
-            match self.judge(bytes, page) {
-                Ok(()) => {
-                    ticket.bytes_mut().copy_from_slice(bytes);
-                    drop(ticket.land());
-                }
+            match self.unpack(bytes, page, ticket.bytes_mut()) {
+                Ok(()) => drop(ticket.land()),
                 Err(error) => ticket.fail(&error),
             }
         }

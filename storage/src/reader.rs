@@ -1,8 +1,9 @@
 //! Reading: a view of all trees at one set of roots.
 
+use crate::compress;
 use crate::cursor::TreeCursor;
 use crate::entry::{Entry, LongValue};
-use crate::node::Node;
+use crate::node::{Form, Node};
 use crate::pager::{Pager, Where};
 use crate::pin::Pinned;
 use crate::{Error, PageId, PageRef, Result, TreeId, ValueRef, View};
@@ -86,7 +87,7 @@ impl<'s> Reader<'s> {
     pub(crate) fn value(&self, leaf: &Pinned<'s>, i: usize, id: PageId) -> Result<ValueRef<'s>> {
         if let Some(bytes) = leaf.unlimited() {
             let cell = Node::new(bytes).cell(i);
-            if !cell.overflow {
+            if cell.form == Form::INLINE {
                 return Ok(ValueRef::Borrowed(cell.body));
             }
         }
@@ -97,14 +98,22 @@ impl<'s> Reader<'s> {
     #[inline(never)]
     pub(crate) fn entry(&self, leaf: &Pinned<'s>, i: usize, id: PageId) -> Result<Entry<'s>> {
         let cell = Node::new(leaf).cell(i);
-        if cell.overflow {
+        if cell.form.is_in_extents() {
             // SAFETY: the roots are live for 's, and the cell was read under them.
             let long = unsafe { LongValue::pinned(self.pager, cell.body, id)? };
+            if cell.form.is_packed() {
+                let bytes = compress::unpack_value(&long.tail()?, id)?;
+                return Ok(Entry::Whole(ValueRef::Owned(bytes)));
+            }
             // One that was written ahead begins in the leaf, also where it was moved since.
             return match long.is_logged() || !long.head().is_empty() {
                 true => Ok(Entry::Long(long)),
                 false => long.tail().map(Entry::Whole),
             };
+        }
+        if cell.form.is_packed() {
+            let bytes = compress::unpack_value(cell.body, id)?;
+            return Ok(Entry::Whole(ValueRef::Owned(bytes)));
         }
         let body = Node::new(leaf).body_range(i);
         Ok(Entry::Whole(match leaf.unlimited() {

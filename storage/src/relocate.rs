@@ -7,6 +7,7 @@
 
 use crate::edit::{Edit, Level};
 use crate::extent::{self, Extents};
+use crate::node::Form;
 use crate::writer::Writer;
 use crate::{PageId, Result, TreeId};
 
@@ -91,6 +92,13 @@ impl Writer {
     }
 }
 
+/// A long value that lies elsewhere now; its bytes, compressed or not, are the same.
+struct Moved {
+    key: Vec<u8>,
+    body: Vec<u8>,
+    form: Form,
+}
+
 impl Edit<'_> {
     /// Moves the leaf that covers the key; answers where the next one begins.
     fn relocate_leaf(&mut self, at: &mut Relocation) -> Result<Option<Vec<u8>>> {
@@ -111,23 +119,24 @@ impl Edit<'_> {
                 break;
             }
         }
-        for (key, body) in self.values_moved(at)? {
-            self.put(&key, &body, true)?;
+        for Moved { key, body, form } in self.values_moved(at)? {
+            self.put(&key, &body, form)?;
         }
         Ok(next)
     }
 
     /// Writes the long values of the path's leaf that lie beyond the mark to other places, which
     /// nothing leads to yet.
-    fn values_moved(&mut self, at: &mut Relocation) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    fn values_moved(&mut self, at: &mut Relocation) -> Result<Vec<Moved>> {
         let leaf = self.path.len() - 1;
         let mut moved = Vec::new();
         for i in 0..self.node(leaf).count() {
             let (id, page_size) = (self.path[leaf].page.id, self.pager.page_size);
             let cell = self.node(leaf).cell(i);
-            if !cell.overflow {
+            if !cell.form.is_in_extents() {
                 continue;
             }
+            let form = cell.form;
             let (extents, head) = Extents::decode(cell.body, id, page_size)?;
             let head = head.to_vec();
             let beyond = extents.parts.iter().any(|(page, pages)| page.0 + pages > at.beyond.0);
@@ -141,7 +150,7 @@ impl Edit<'_> {
             let value = unsafe { extent::read(&pager, &extents)? };
             let place = self.writer.write_extent(&value)?;
             at.moved += place.parts.iter().map(|part| part.1).sum::<u64>();
-            moved.push((key, place.encode(&head)));
+            moved.push(Moved { key, body: place.encode(&head), form });
         }
         Ok(moved)
     }

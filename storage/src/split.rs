@@ -6,7 +6,7 @@
 
 use crate::edit::{Edit, Level};
 use crate::entries::{Entries, Incoming};
-use crate::node::{ENTRY, Node, NodeMut, common_prefix, encode_child};
+use crate::node::{ENTRY, Form, Node, NodeMut, common_prefix, encode_child};
 use crate::page::{self, HEADER};
 use crate::trend::Trend;
 use crate::{PageRef, Result};
@@ -14,15 +14,9 @@ use std::ops::Range;
 
 impl Edit<'_> {
     /// Inserts an entry at index `i` of the path's leaf.
-    pub(crate) fn insert(
-        &mut self,
-        i: usize,
-        key: &[u8],
-        body: &[u8],
-        overflow: bool,
-    ) -> Result<()> {
+    pub(crate) fn insert(&mut self, i: usize, key: &[u8], body: &[u8], form: Form) -> Result<()> {
         let leaf = self.path.len() - 1;
-        let incoming = Incoming { index: i, key, body, overflow };
+        let incoming = Incoming { index: i, key, body, form };
         let trend = Trend(page::trend(self.node(leaf).bytes()));
         if self.fit(leaf, &incoming) {
             self.set_trend(leaf, trend.after(i));
@@ -48,7 +42,7 @@ impl Edit<'_> {
         for depth in (0..depth).rev() {
             let index = self.path[depth].index + 1;
             let body = encode_child(right);
-            let incoming = Incoming { index, key: &separator, body: &body, overflow: false };
+            let incoming = Incoming { index, key: &separator, body: &body, form: Form::INLINE };
             if self.fit(depth, &incoming) {
                 self.path.clear();
                 return Ok(());
@@ -67,8 +61,8 @@ impl Edit<'_> {
         self.path.clear();
         self.path.push(root);
         let mut node = self.node_mut(0);
-        let fits = node.insert(0, [&[], &[]], &encode_child(left), false)
-            && node.insert(1, [separator, &[]], &encode_child(right), false);
+        let fits = node.insert(0, [&[], &[]], &encode_child(left), Form::INLINE)
+            && node.insert(1, [separator, &[]], &encode_child(right), Form::INLINE);
         assert!(fits, "two entries fit in an empty node");
         self.set_root(page);
         self.path.clear();
@@ -91,7 +85,7 @@ impl Edit<'_> {
         let prefix_len = node.prefix().len();
         if let Some(suffix) = new.key.strip_prefix(node.prefix()) {
             let needed = ENTRY + suffix.len() + new.body.len();
-            if self.node_mut(depth).insert(new.index, [suffix, &[]], new.body, new.overflow) {
+            if self.node_mut(depth).insert(new.index, [suffix, &[]], new.body, new.form) {
                 return true;
             }
             if self.node(depth).free_total() < needed {
@@ -115,7 +109,7 @@ impl Edit<'_> {
         let mut node = self.node_mut(depth);
         node.init(height, tree, &new.key[..common]);
         node.append(old, 0, old.count());
-        let fits = node.insert(new.index, [&new.key[common..], &[]], new.body, new.overflow);
+        let fits = node.insert(new.index, [&new.key[common..], &[]], new.body, new.form);
         assert!(fits, "the sizes were summed up");
         true
     }

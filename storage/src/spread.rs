@@ -7,7 +7,7 @@
 
 use crate::edit::Edit;
 use crate::entries::{Entries, Incoming};
-use crate::node::{CHILD, ENTRY, Node, encode_child};
+use crate::node::{CHILD, ENTRY, Form, Node, encode_child};
 use crate::page::HEADER;
 use crate::{Error, Result};
 
@@ -75,7 +75,7 @@ impl Edit<'_> {
                 index: left_index + 1 + i,
                 key: separator,
                 body: &body,
-                overflow: false,
+                form: Form::INLINE,
             };
             let fits = self.fit(above, &entry);
             assert!(fits, "room in the parent was counted before");

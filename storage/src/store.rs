@@ -215,6 +215,7 @@ fn load_catalog(writer: &mut Writer) -> Result<()> {
     }
     writer.roots = catalog.roots();
     writer.roots[0] = root;
+    pager.set_page_compression(catalog.page_compression())?;
     writer.catalog = catalog;
     Ok(())
 }

@@ -92,6 +92,16 @@ impl<'s> ValueReader<'s> {
         Ok(())
     }
 
+    /// All of it, in one piece.
+    pub(crate) fn read_all(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.at = 0;
+        while let Some(chunk) = self.next_chunk()? {
+            bytes.extend_from_slice(chunk);
+        }
+        Ok(bytes)
+    }
+
     /// The bytes from `offset` to the end of the chunk around it; none at the end of the value.
     fn chunk_at(&mut self, offset: u64) -> Result<&[u8]> {
         if offset >= self.len() {

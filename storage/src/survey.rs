@@ -59,7 +59,9 @@ impl Reader<'_> {
             }
             survey.leaf_pages += 1;
             survey.entries += node.count() as u64;
-            for cell in (0..node.count()).map(|i| node.cell(i)).filter(|cell| cell.overflow) {
+            for cell in
+                (0..node.count()).map(|i| node.cell(i)).filter(|cell| cell.form.is_in_extents())
+            {
                 let (extents, _) = Extents::decode(cell.body, page_ref.id, page_size)?;
                 survey.long_values += 1;
                 survey.long_value_bytes += u64::from(extents.len);

@@ -4,6 +4,7 @@
 //! structure of each node, key order within and between nodes, levels, the bytes of long values,
 //! that no page is reached twice, and that reachable + pending + free pages are all pages.
 
+use crate::compress;
 use crate::extent::Extents;
 use crate::image::{OnProgress, Progress};
 use crate::node::Node;
@@ -259,7 +260,12 @@ impl Walk<'_> {
         self.report.entries += leaf.count() as u64;
         for i in 0..leaf.count() {
             let cell = leaf.cell(i);
-            if !cell.overflow {
+            if !cell.form.is_in_extents() {
+                if cell.form.is_packed()
+                    && let Err(error) = compress::unpack_value(cell.body, id)
+                {
+                    self.problem(id, error.to_string());
+                }
                 continue;
             }
             match Extents::decode(cell.body, id, self.of.pager.page_size) {
@@ -270,7 +276,14 @@ impl Walk<'_> {
                     }
                     if all_new {
                         let first = extents.first();
-                        if let Err(error) = ValueReader::new(&self.of.pager, extents).check() {
+                        let mut reader = ValueReader::new(&self.of.pager, extents);
+                        let stored = match cell.form.is_packed() {
+                            true => reader
+                                .read_all()
+                                .and_then(|stored| compress::unpack_value(&stored, id).map(drop)),
+                            false => reader.check(),
+                        };
+                        if let Err(error) = stored {
                             self.problem(first, error.to_string());
                         }
                     }

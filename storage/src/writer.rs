@@ -16,7 +16,7 @@ use crate::pager::Pager;
 use crate::reader::{Reader, Roots};
 use crate::space::{Bitmap, Pending, Run, Space, SpaceError};
 use crate::space_pages::SpacePages;
-use crate::{Error, PageId, PageRef, Result, TreeId, Version};
+use crate::{Compression, Error, PageId, PageRef, Result, TreeId, TreeOptions, Version};
 use std::fmt;
 use std::sync::Arc;
 
@@ -165,6 +165,44 @@ impl Writer {
             self.roots.resize(tree.0 as usize + 1, PageRef::NONE);
         }
         tree
+    }
+
+    /// As [`Writer::create_tree`]; a tree that exists already gets these options.
+    ///
+    /// # Errors
+    /// [`Error::NoCodec`] for a compression that this build was made without.
+    pub fn create_tree_with(&mut self, name: &str, options: TreeOptions) -> Result<TreeId> {
+        let tree = self.create_tree(name);
+        self.set_tree_options(tree, options)?;
+        Ok(tree)
+    }
+
+    /// How what is written to a tree from now on is stored. What was written stays as it is. Part
+    /// of the next checkpoint; until then, the layer above logs it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTree`]; [`Error::NoCodec`] for a compression that this build was made without;
+    /// a budget without room for a page cache, which compressed pages are read through.
+    pub fn set_tree_options(&mut self, tree: TreeId, options: TreeOptions) -> Result<()> {
+        if tree.0 == 0 || tree.0 as usize >= self.roots.len() {
+            return Err(Error::NoSuchTree { tree });
+        }
+        let missing = |how: &Compression| !how.is_built_in();
+        if let Some(how) = [options.pages, options.values].into_iter().flatten().find(missing) {
+            return Err(Error::NoCodec { name: how.name() });
+        }
+        let before = self.catalog.options(tree);
+        self.catalog.set_options(tree, options);
+        let set = self.pager.set_page_compression(self.catalog.page_compression());
+        if set.is_err() {
+            self.catalog.set_options(tree, before);
+        }
+        set
+    }
+
+    /// How what is written to a tree is stored.
+    pub fn tree_options(&self, tree: TreeId) -> TreeOptions {
+        self.catalog.options(tree)
     }
 
     /// How full the file and the cache are.

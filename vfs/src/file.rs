@@ -40,6 +40,10 @@ pub trait File: Send + Sync + Debug {
     /// space. Bytes that were not there before read as zero; others are left alone.
     fn allocate(&self, offset: u64, len: u64) -> Result<()>;
 
+    /// Makes these bytes, which lie within the file, read as zero, and gives their space back to the
+    /// file system where that can be done. Its length stays.
+    fn punch(&self, offset: u64, len: u64) -> Result<()>;
+
     /// Cuts the file, or extends it by zeros without reserving space for them. Maps of the file stay;
     /// touching one behind the cut is a signal, so the caller makes sure that nobody does.
     fn set_len(&self, len: u64) -> Result<()>;

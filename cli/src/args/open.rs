@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use clap::{Args, ValueEnum};
-use llmdb::{Clock, Db, Durability, Options, PageSource};
+use llmdb::{Clock, Compression, Db, Durability, Options, PageSource};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +29,33 @@ pub struct Open {
     /// Memory for pages with --page-source buffered, in bytes; 134217728 unless told otherwise
     #[arg(long, value_name = "BYTES")]
     pub page_cache_bytes: Option<u64>,
+    /// Compress values written from now on; as the file has it unless given
+    #[arg(long, value_enum)]
+    pub compress_values: Option<CompressArg>,
+    /// Compress pages written from now on, of 8 KiB and more; as the file has it unless given
+    #[arg(long, value_enum)]
+    pub compress_pages: Option<CompressArg>,
+}
+
+/// How something is made smaller.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CompressArg {
+    /// Not at all
+    None,
+    /// Fast
+    Lz4,
+    /// Smaller
+    Zstd,
+}
+
+impl CompressArg {
+    fn how(self) -> Option<Compression> {
+        match self {
+            Self::None => None,
+            Self::Lz4 => Some(Compression::Lz4),
+            Self::Zstd => Some(Compression::Zstd),
+        }
+    }
 }
 
 /// Where pages that are in the file are read from.
@@ -98,6 +125,14 @@ impl Open {
             });
         let options = match &self.archive {
             Some(dir) => options.archive_dir(dir),
+            None => options,
+        };
+        let options = match self.compress_pages {
+            Some(how) => options.compress_pages(how.how()),
+            None => options,
+        };
+        let options = match self.compress_values {
+            Some(how) => options.compress_values(how.how()),
             None => options,
         };
         match self.page_cache_bytes {

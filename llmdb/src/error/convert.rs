@@ -81,6 +81,7 @@ impl From<llmdb_storage::Error> for Error {
             E::BadOption { what } => Error::BadOption { what },
             E::Full { pages } => Error::FileFull { pages },
             E::CacheFull => Error::CacheFull,
+            E::NoCodec { .. } => Error::Unsupported { what },
             E::PagesHeld { pages } => Error::PagesHeld { pages },
             E::Poisoned { cause } => Error::Poisoned { cause },
             E::Exists { path } => Error::AlreadyExists { path },

@@ -1,8 +1,16 @@
-//! All that `tests/it` tries, once more with the `Buffered` page source and a small page cache.
+//! All that `tests/it` tries, once more with the `Buffered` page source, a small page cache and
+//! compressed values.
 #![allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 /// Where pages are read from.
 pub const SOURCE: llmdb::PageSource = llmdb::PageSource::Buffered;
+/// How values are stored.
+pub const COMPRESSION: llmdb::TreeOptions = llmdb::TreeOptions {
+    pages: Some(llmdb::Compression::Lz4),
+    values: Some(llmdb::Compression::Zstd),
+};
+/// Bytes of a page.
+pub const PAGE_SIZE: usize = 4096;
 
 #[path = "../it/archive.rs"]
 mod archive;
@@ -12,10 +20,14 @@ mod backup;
 mod clock;
 #[path = "../it/compare.rs"]
 mod compare;
+#[path = "../it/compression.rs"]
+mod compression;
 #[path = "../it/concurrency.rs"]
 mod concurrency;
 #[path = "../it/crashes.rs"]
 mod crashes;
+#[path = "../it/erase.rs"]
+mod erase;
 #[path = "../it/examples.rs"]
 mod examples;
 #[path = "../it/feeds.rs"]

@@ -3,11 +3,16 @@
 
 /// Where pages are read from; the same tests run with the other one in `tests/buffered`.
 pub const SOURCE: llmdb::PageSource = llmdb::PageSource::Mmap;
+/// How values are stored.
+pub const COMPRESSION: llmdb::TreeOptions = llmdb::TreeOptions { pages: None, values: None };
+/// Bytes of a page.
+pub const PAGE_SIZE: usize = 4096;
 
 mod archive;
 mod backup;
 mod clock;
 mod compare;
+mod compression;
 mod concurrency;
 mod crashes;
 mod erase;

@@ -4,7 +4,7 @@ use crate::support::{PATH, assert_clean, fresh, open, options};
 use llmdb::vfs::{
     EntryKind, Error as VfsError, File, Lock, MemVfs, OpenMode, Result as VfsResult, Vfs,
 };
-use llmdb::{Clock, Db, Error, ErrorClass, Options};
+use llmdb::{Clock, Db, Error, ErrorClass, Options, TreeOptions};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, IoSlice};
@@ -269,7 +269,9 @@ fn a_read_only_file_is_called_that() {
 #[test]
 fn a_page_that_was_changed_is_noticed_or_not_in_use() {
     let disk = MemVfs::new();
-    let db = open(&disk);
+    // Compressed, it would take few pages.
+    let options = |disk: &MemVfs| options(disk).compression(TreeOptions::default());
+    let db = options(&disk).open(PATH).unwrap();
     for i in 0..60u32 {
         db.put(format!("k{i:02}"), vec![i as u8; 200]).unwrap();
     }
@@ -305,7 +307,7 @@ fn a_page_that_was_changed_is_noticed_or_not_in_use() {
     }
     assert!(noticed > 20 && named > 4, "{noticed} pages in use, {named} of them named");
     drop(file);
-    let db = open(&disk);
+    let db = options(&disk).open(PATH).unwrap();
     assert_eq!(db.digest().unwrap(), digest);
     assert_clean(&db);
 }

@@ -3,7 +3,9 @@
 
 use crate::support::{P, PATH, assert_clean, at, fresh, open, options, text, v};
 use llmdb::vfs::{FaultKind, MemVfs};
-use llmdb::{Db, Error, ErrorClass, Key, PartitionId, Period, Retention, TxTime, Value};
+use llmdb::{
+    Db, Error, ErrorClass, Key, PartitionId, Period, Retention, TreeOptions, TxTime, Value,
+};
 use llmdb_sim::retention::{Answered, Wanted};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -243,7 +245,9 @@ fn writers_and_runs_at_once_leave_everything_in_order() {
 
 #[test]
 fn the_space_of_what_was_retired_is_used_again() {
-    let db = fresh();
+    // Compressed, it would take few pages.
+    let disk = MemVfs::new();
+    let db = options(&disk).compression(TreeOptions::default()).open(PATH).unwrap();
     let write = |db: &Db| {
         for i in 0..3000u32 {
             let value = i.to_le_bytes().repeat(60);

@@ -16,6 +16,8 @@ pub fn options(disk: &MemVfs) -> Options {
         .clock(Clock::Logical)
         .page_source(crate::SOURCE)
         .page_cache_bytes(16 * (65_536 + 96))
+        .page_size(crate::PAGE_SIZE)
+        .compression(crate::COMPRESSION)
 }
 
 /// Opens, or makes, the database of `disk`.

@@ -4,6 +4,7 @@
 
 use crate::harness::{Map, Random, contents, options, path, verify};
 use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
+use llmdb_storage::{Compression, TreeOptions};
 use llmdb_vfs::{EntryKind, File, Lock, Map as FileMap, MemVfs, OpenMode, Result, Vfs};
 use std::ffi::OsString;
 use std::io::IoSlice;
@@ -83,6 +84,10 @@ impl File for WatchedFile {
     fn allocate(&self, offset: u64, len: u64) -> Result<()> {
         self.1.before_call("allocate", self.path());
         self.0.allocate(offset, len)
+    }
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        self.1.before_call("punch", self.path());
+        self.0.punch(offset, len)
     }
     fn set_len(&self, len: u64) -> Result<()> {
         self.1.before_call("set_len", self.path());
@@ -216,6 +221,46 @@ fn a_crash_before_any_call_of_a_large_commit_leaves_all_of_it_or_nothing() {
     assert!(stats.memory.peak <= stats.memory.limit, "{stats:?}");
     engine.close().unwrap();
     assert!(*watch.judged.lock().unwrap() > 100);
+}
+
+/// The same of a tree whose pages and values are compressed, and no longer, and again.
+#[test]
+fn a_crash_before_any_call_is_survived_by_compressed_trees() {
+    for (seed, how) in [(60, Compression::Lz4), (61, Compression::Zstd)] {
+        let (watch, vfs) = start(MemVfs::new(), seed);
+        let mut random = Random(seed);
+        let mut options = EngineOptions { vfs: vfs.clone(), ..options(&vfs.0.disk) };
+        options.store.page_size = 16_384;
+        options.store.page_cache_bytes = 64 * (16_384 + 96);
+        let engine = Engine::open(path(), options).unwrap();
+        let tree = engine.create_tree("t").unwrap();
+        watch.watching.store(true, Ordering::Relaxed);
+        let on = TreeOptions { pages: Some(how), values: Some(how) };
+        for (from, options) in [(0, on), (9, TreeOptions::default()), (12, on)] {
+            engine.set_tree_options(tree, options).unwrap();
+            assert_eq!(engine.tree_options(tree), options);
+            (from..from + 6).for_each(|i| step(&watch, &engine, &mut random, i));
+        }
+        assert!(compressed_leaves(&watch.disk) > 0);
+        engine.shrink().unwrap();
+        // What is in the log alone counts after a crash.
+        let off = TreeOptions { pages: None, ..on };
+        engine.set_tree_options(tree, off).unwrap();
+        watch.watching.store(false, Ordering::Relaxed);
+        let disk = watch.disk.crash_losing_all();
+        let recovered = Engine::open(path(), crate::harness::options(&disk)).unwrap();
+        assert_eq!(recovered.tree_options(tree), off);
+        drop(engine);
+        assert!(*watch.judged.lock().unwrap() > 100);
+    }
+}
+
+fn compressed_leaves(disk: &MemVfs) -> usize {
+    let file = disk.open(path(), OpenMode::Read).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    let pages = bytes.chunks_exact(16_384).enumerate();
+    pages.filter(|(i, page)| page[4] > 16 && page[8..16] == (*i as u64).to_le_bytes()).count()
 }
 
 fn start(disk: MemVfs, seed: u64) -> (Arc<Watch>, Arc<Watched>) {

@@ -69,6 +69,9 @@ impl File for GatedFile {
         self.gate.pass("allocate", self.path());
         self.inner.allocate(offset, len)
     }
+    fn punch(&self, offset: u64, len: u64) -> VfsResult<()> {
+        self.inner.punch(offset, len)
+    }
     fn set_len(&self, len: u64) -> VfsResult<()> {
         self.inner.set_len(len)
     }

@@ -16,7 +16,7 @@ fn put(page: &mut [u8], key: &[u8], value: &[u8]) -> bool {
         NodeMut::new(page).remove(i);
     }
     let i = Node::new(page).search(key).unwrap_err();
-    NodeMut::new(page).insert(i, [&key[prefix_len..], &[]], value, false)
+    NodeMut::new(page).insert(i, [&key[prefix_len..], &[]], value, Form::INLINE)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_branch_finds_the_child_that_covers_a_key() {
     let child = |id| encode_child(PageRef { id: PageId(id), stamp: id as u32 });
     // The first key never counts, whatever it is.
     for (i, key) in [&b"zzz"[..], b"b", b"d"].iter().enumerate() {
-        assert!(node.insert(i, [key, &[]], &child(i as u64 + 10), false));
+        assert!(node.insert(i, [key, &[]], &child(i as u64 + 10), Form::INLINE));
     }
     let node = Node::new(&page);
     node.validate(PageId(1)).unwrap();

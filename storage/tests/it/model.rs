@@ -49,6 +49,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn how() -> impl Strategy<Value = TreeOptions> {
+    let one =
+        || prop::sample::select(vec![None, None, Some(Compression::Lz4), Some(Compression::Zstd)]);
+    (one(), one()).prop_map(|(pages, values)| TreeOptions { pages, values })
+}
+
 fn check(reader: &Reader<'_>, tree: TreeId, model: &Map) {
     let found = entries(reader, tree);
     let expected: Vec<_> = model.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -76,11 +82,12 @@ fn probe(reader: &Reader<'_>, tree: TreeId, model: &Map, key: &[u8]) {
     assert_eq!(found.as_ref(), at_most.map(|e| e.0));
 }
 
-fn run(page_size: usize, cache_pages: u64, ops: Vec<Op>) {
+fn run(page_size: usize, cache_pages: u64, how: TreeOptions, ops: Vec<Op>) {
     let page_cache_bytes = cache_bytes(page_size, cache_pages);
     let options = StoreOptions { page_cache_bytes, ..options(page_size) };
     let (vfs, mut db) = Small::create_with(options.clone());
     let tree = db.tree("t");
+    db.opened.writer.set_tree_options(tree, how).unwrap();
     let mut model = Map::new();
     let mut pins: Vec<Map> = Vec::new();
     let mut checkpointed = Map::new();
@@ -140,6 +147,7 @@ fn run(page_size: usize, cache_pages: u64, ops: Vec<Op>) {
                 pins.clear();
                 model = checkpointed.clone();
                 assert_eq!(db.tree("t"), tree);
+                db.opened.writer.set_tree_options(tree, how).unwrap();
             }
         }
         if !batch.is_empty() {
@@ -184,9 +192,10 @@ proptest! {
     fn a_tree_behaves_as_a_map_across_versions_and_reopenings(
         page_size in prop::sample::select(vec![4096usize, 4096, 8192, 16384, 32768, 65536]),
         cache_pages in prop::sample::select(vec![16u64, 16, 200]),
+        how in how(),
         ops in prop::collection::vec(op(), 1..25)
     ) {
-        run(page_size, cache_pages, ops);
+        run(page_size, cache_pages, how, ops);
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Call {
     Write,
     /// [`File::allocate`](crate::File::allocate)
     Allocate,
+    /// [`File::punch`](crate::File::punch)
+    Punch,
     /// [`File::set_len`](crate::File::set_len)
     SetLen,
     /// [`File::sync_data`](crate::File::sync_data) and [`File::sync_all`](crate::File::sync_all)
@@ -58,6 +60,7 @@ impl Call {
             Call::Read => "read",
             Call::Write => "write",
             Call::Allocate => "allocate",
+            Call::Punch => "punch",
             Call::SetLen => "set_len",
             Call::Sync => "sync",
         }

@@ -83,6 +83,22 @@ impl File for MemFile {
         self.inode.content.write().allocate(&self.world, &self.path, offset, len)
     }
 
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        self.writable()?;
+        self.call(Call::Punch)?;
+        let _shared = self.world.gate.read();
+        let mut content = self.inode.content.write();
+        let end = offset.checked_add(len);
+        let end = end.ok_or_else(|| Error::out_of_range("punch", &self.path))?;
+        let end = end.min(content.len() as u64);
+        if end <= offset {
+            return Ok(());
+        }
+        let zeros = vec![0; (end - offset) as usize];
+        let bufs = [IoSlice::new(&zeros)];
+        content.write(&self.world, &self.path, &bufs, offset, zeros.len())
+    }
+
     fn set_len(&self, len: u64) -> Result<()> {
         self.writable()?;
         self.call(Call::SetLen)?;

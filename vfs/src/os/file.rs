@@ -10,6 +10,9 @@ use crate::{Error, File, LockMode, Map, Result};
 /// The largest file offset: `off_t` is signed.
 const OFFSET_MAX: u64 = i64::MAX as u64;
 
+/// Zeros in one write.
+const ZEROS_MAX: u64 = 64 << 10;
+
 #[derive(Debug)]
 pub(super) struct OsFile {
     file: std::fs::File,
@@ -86,6 +89,23 @@ impl File for OsFile {
         // Best effort where blocks cannot be reserved.
         if self.len()? < end {
             self.file.set_len(end).map_err(self.failed("allocate"))?;
+        }
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        self.writable()?;
+        self.end_of("punch", offset, len)?;
+        if len == 0 || free_blocks(&self.file, offset, len).map_err(self.failed("punch"))? {
+            return Ok(());
+        }
+        // Zeros alone, where there are no holes.
+        let zeros = vec![0; len.min(ZEROS_MAX) as usize];
+        let mut done = 0;
+        while done < len {
+            let some = &zeros[..(len - done).min(ZEROS_MAX) as usize];
+            self.write_all_at(&[IoSlice::new(some)], offset + done)?;
+            done += some.len() as u64;
         }
         Ok(())
     }
@@ -181,6 +201,26 @@ fn reserve_blocks(file: &std::fs::File, offset: u64, len: u64) -> io::Result<boo
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn reserve_blocks(_: &std::fs::File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Makes a hole; answers whether the file system has any.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn free_blocks(file: &std::fs::File, offset: u64, len: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    loop {
+        match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+            Ok(()) => return Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn free_blocks(_: &std::fs::File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 

@@ -142,3 +142,20 @@ fn two_handles_see_one_file_and_it_outlives_its_name() {
         assert_eq!(vfs.kind(&at).unwrap(), None);
     });
 }
+
+#[test]
+fn a_hole_reads_as_zero_and_changes_nothing_else() {
+    on_both(|vfs, dir| {
+        let file = create(vfs, dir.join("f"));
+        write(&file, 0, &[7; 20_000]);
+        // Whole blocks, and parts of them.
+        file.punch(4096, 8192).unwrap();
+        file.punch(19_990, 10).unwrap();
+        file.punch(3, 0).unwrap();
+        let expected: Vec<u8> = (0..20_000)
+            .map(|at| if (4096..12_288).contains(&at) || at >= 19_990 { 0 } else { 7 })
+            .collect();
+        assert!(contents(&file) == expected);
+        assert!(file.punch(u64::MAX, 2).is_err());
+    });
+}

@@ -103,6 +103,11 @@ impl File for WatchedFile {
         self.file.allocate(offset, len)
     }
 
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        (self.watcher)("punch");
+        self.file.punch(offset, len)
+    }
+
     fn set_len(&self, len: u64) -> Result<()> {
         (self.watcher)("set_len");
         self.file.set_len(len)
