@@ -190,8 +190,8 @@ fn long_values_keep_their_beginning_when_the_file_shrinks() {
         db.delete(format!("s{i}")).unwrap();
     }
     let check = |db: &Db| {
-        for i in 4..12 {
-            let (key, text) = (format!("k{i}"), &expected[i]);
+        for (i, text) in expected.iter().enumerate().skip(4) {
+            let key = format!("k{i}");
             assert_eq!(db.get_as::<String>(&*key).unwrap().as_ref(), Some(text), "{key}");
             assert_eq!(read(db, &format!("s{i}")).unwrap(), text.as_bytes(), "s{i}");
         }
