@@ -10,7 +10,7 @@ pub struct RunId(pub(crate) PageId);
 
 /// Pages that a transaction took before its commit.
 ///
-/// Ends in [`Space::commit_run`] or [`Space::abandon_run`]; until then no checkpoint counts the
+/// Ends in `Space::commit_run` or `Space::abandon_run`; until then no checkpoint counts the
 /// pages as in use, so that a crash gives them back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[must_use = "ends in commit_run or abandon_run"]
