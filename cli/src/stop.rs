@@ -10,6 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
+/// Reading from a terminal that is gone may never return: whoever has not ended by himself soon after is
+/// ended. Nothing committed is lost by that, the next open recovers from the log.
+#[cfg(unix)]
+fn end_without_terminal() {
+    thread::sleep(std::time::Duration::from_secs(2));
+    std::process::exit(128 + signal_hook::consts::SIGHUP);
+}
+
 /// Whether a signal came. The work in hand is finished, and nothing new is begun.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
@@ -24,7 +32,7 @@ impl Stop {
     /// # Errors
     /// [`Error::Signals`]
     pub fn on_signals(wake: impl Fn() + Send + 'static) -> Result<Self> {
-        Self::on(&[SIGINT, SIGTERM], wake)
+        Self::on(&[SIGINT, SIGTERM], move |_| wake())
     }
 
     /// The same, also for the end of the terminal.
@@ -33,7 +41,12 @@ impl Stop {
     /// [`Error::Signals`]
     #[cfg(unix)]
     pub fn on_signals_of_terminal(wake: impl Fn() + Send + 'static) -> Result<Self> {
-        Self::on(&[SIGINT, SIGTERM, signal_hook::consts::SIGHUP], wake)
+        Self::on(&[SIGINT, SIGTERM, signal_hook::consts::SIGHUP], move |signal| {
+            wake();
+            if signal == signal_hook::consts::SIGHUP {
+                thread::spawn(end_without_terminal);
+            }
+        })
     }
 
     /// The same as [`Stop::on_signals`].
@@ -46,7 +59,7 @@ impl Stop {
     }
 
     #[cfg(unix)]
-    fn on(signals: &[i32], wake: impl Fn() + Send + 'static) -> Result<Self> {
+    fn on(signals: &[i32], wake: impl Fn(i32) + Send + 'static) -> Result<Self> {
         let mut signals = signal_hook::iterator::Signals::new(signals)
             .map_err(|cause| Error::Signals { cause })?;
         let stop = Self::default();
@@ -58,14 +71,14 @@ impl Stop {
                     // Does not return for signals that end a process; for others nothing is lost.
                     drop(signal_hook::low_level::emulate_default_handler(signal));
                 }
-                wake();
+                wake(signal);
             }
         });
         Ok(stop)
     }
 
     #[cfg(not(unix))]
-    fn on(signals: &[i32], wake: impl Fn() + Send + 'static) -> Result<Self> {
+    fn on(signals: &[i32], wake: impl Fn(i32) + Send + 'static) -> Result<Self> {
         use std::sync::atomic::AtomicBool;
         let stop = Self::default();
         let mut flags = Vec::new();
@@ -84,7 +97,7 @@ impl Stop {
                 for (signal, flag) in &flags {
                     if flag.load(Ordering::Acquire) {
                         came.store(*signal, Ordering::Release);
-                        return wake();
+                        return wake(*signal);
                     }
                 }
                 thread::sleep(std::time::Duration::from_millis(50));
