@@ -56,7 +56,10 @@ fn name(complete: bool) -> &'static str {
 pub fn show(ticket: Option<ErasureTicket>, state: &ErasureState) -> String {
     let ticket = ticket.map(|ticket| format!("ticket {ticket}\n")).unwrap_or_default();
     match state {
-        ErasureState::Complete => ticket + "complete: no file holds anything of what was erased\n",
+        ErasureState::Complete => {
+            ticket
+                + "complete: no file of the database holds anything of it; archives and backups may\n"
+        }
         ErasureState::Pending { held_by } => {
             let by: Vec<&str> = held_by.iter().map(|by| by.as_str()).collect();
             format!("{ticket}pending: still held by {}\n", by.join(", "))
