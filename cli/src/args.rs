@@ -30,7 +30,7 @@ pub use retention::{Checkpoint, Retention};
 pub use shell::Shell;
 pub use tour::Tour;
 pub use transfer::{Export, Import, ImportGit, ImportNdjson};
-pub use upkeep::{Backup, Compact, Restore, Upkeep};
+pub use upkeep::{Backup, Compact, Repair, Restore, Upkeep};
 pub use watch::Watch;
 pub use write::{Delete, End, Put};
 

@@ -1,13 +1,15 @@
-//! `backup`, `compact`, `restore`: copies of databases, and back.
+//! `backup`, `compact`, `restore`, `repair`: copies of databases, and back.
 
-use crate::args::{Backup, Compact, Output, Restore, Upkeep};
+mod repair;
+
+use crate::args::{Backup, Compact, Output, Repair, Restore, Upkeep};
 use crate::commands::print;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, exit_code_of};
 use crate::exec::answer::{Answer, write_answer};
-use crate::render::{Rendered, render};
+use crate::render::{Mode, Rendered, render};
 use crate::table::Screen;
 use indicatif::{ProgressBar, ProgressStyle};
-use llmdb::Progress;
+use llmdb::{ErrorClass, Progress};
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ pub fn run(upkeep: &Upkeep) -> Result<ExitCode> {
         Upkeep::Backup(args) => backup(args),
         Upkeep::Compact(args) => compact(args),
         Upkeep::Restore(args) => restore(args),
+        Upkeep::Repair(args) => repair(args),
     }
 }
 
@@ -61,6 +64,22 @@ fn restore(args: &Restore) -> Result<ExitCode> {
     let made = restore.to_with(dest, &mut |progress| step(&bar, progress));
     bar.finish_and_clear();
     report(args.output, &made?)
+}
+
+fn repair(args: &Repair) -> Result<ExitCode> {
+    let repair = llmdb::Repair::of(&args.src);
+    let found = match &args.into {
+        Some(dest) => repair.to(dest)?,
+        None => repair.dry_run()?,
+    };
+    let told = match args.output.json || args.output.mode != Mode::Table {
+        true => report(args.output, &found)?,
+        false => print(repair::describe(&found, args).as_bytes()).map(|()| ExitCode::SUCCESS)?,
+    };
+    Ok(match found.complete || args.into.is_some() {
+        true => told,
+        false => ExitCode::from(exit_code_of(ErrorClass::Corrupt)),
+    })
 }
 
 /// A bar on standard error, if that is a terminal.

@@ -81,6 +81,7 @@ mod op;
 mod options;
 mod partition;
 mod read;
+mod repair;
 mod retention;
 mod retire;
 mod retry;
@@ -109,6 +110,9 @@ pub use metrics::{Commits, Latency, Metrics};
 pub use noted::Noted;
 pub use options::{Clock, Options};
 pub use read::ReadTx;
+pub use repair::{
+    LostKeys, LostWrite, Repair, RepairReport, RepairedLog, RepairedTree, UserKey, UserKeys,
+};
 pub use retention::{Period, Retention};
 pub use retire::RetireReport;
 pub use scan::Scan;

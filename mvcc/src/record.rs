@@ -178,6 +178,56 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A part of a record, by itself.
+pub(crate) enum Logged<'r> {
+    /// Of several of one key the last counts.
+    Write(Write<'r>),
+    /// A tree was made.
+    NewTree { tree: TreeId, name: &'r str },
+    /// A tree stores from now on what is written to it in another way.
+    Options { tree: TreeId, options: TreeOptions },
+}
+
+impl Record<'_> {
+    /// Gives the parts of a record that comes in pieces, and answers its mark.
+    pub(crate) fn for_each(
+        next_piece: &mut dyn FnMut() -> Result<Option<Vec<u8>>>,
+        each: &mut dyn FnMut(Logged<'_>) -> Result<()>,
+    ) -> Result<i64> {
+        let mangled = || {
+            let (path, what) = (Default::default(), "a record of the log is mangled".to_owned());
+            Error::CorruptLog { path, what }
+        };
+        let mut bytes = next_piece()?.ok_or_else(mangled)?;
+        let mark = match Record::decode(&bytes).ok_or_else(mangled)? {
+            Record::NewTree { mark, tree, name } => {
+                each(Logged::NewTree { tree, name })?;
+                return Ok(mark);
+            }
+            Record::Options { mark, tree, options } => {
+                let options = TreeOptions::decode(options).ok_or_else(mangled)?;
+                each(Logged::Options { tree, options })?;
+                return Ok(mark);
+            }
+            Record::Commit { mark, .. } | Record::Large { mark } => mark,
+        };
+        let mut at = HEADER;
+        loop {
+            while let Some(write) = Write::decode(&bytes[at..]) {
+                at += write.encoded_len();
+                each(Logged::Write(write))?;
+            }
+            bytes.drain(..at);
+            at = 0;
+            match next_piece()? {
+                Some(piece) => bytes.extend_from_slice(&piece),
+                None if bytes.is_empty() => return Ok(mark),
+                None => return Err(mangled()),
+            }
+        }
+    }
+}
+
 fn bad() -> Error {
     Error::Storage(llmdb_storage::Error::BadBatch { offset: 0 })
 }

@@ -1,22 +1,20 @@
 //! Copying trees into a new file, entry by entry in order, so that its pages are full.
 
-use crate::image::{NewFile, OnProgress, Progress};
+use crate::filling::Filling;
+use crate::image::{OnProgress, Progress};
 use crate::reader::Reader;
-use crate::store::create;
 use crate::writer::Writer;
-use crate::{Batch, CommitMark, Cursor, Result, StoreOptions, TreeId, TreeOptions};
+use crate::{Batch, CommitMark, Cursor, Result, TreeId, TreeOptions};
 use llmdb_vfs::Vfs;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Entries are applied in batches of so many bytes.
-const BATCH_BYTES: usize = 1 << 20;
-/// So many bytes of changed pages are written by a checkpoint of the new file.
-const DIRTY_BYTES: u64 = 32 << 20;
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
-/// Copies `trees`, by name and stored as their options say, to a new database at `dest`, closed cleanly and durable when this
-/// returns, or nothing at all. The database is another one: it has a UUID of its own. Memory is
-/// bounded, by about 64 MiB and twice the longest value.
+/// Copies `trees`, by name and stored as their options say, to a new database at `dest`, closed
+/// cleanly and durable when this returns, or nothing at all. The database is another one: it has a
+/// UUID of its own. Memory is bounded, by about 64 MiB and twice the longest value.
 ///
 /// Progress counts entries; the total is not known ahead and is 0.
 ///
@@ -30,44 +28,45 @@ pub fn copy_trees(
     dest: &Path,
     progress: OnProgress<'_>,
 ) -> Result<u64> {
-    let new = NewFile::begin(vfs, dest)?;
-    let page_size = reader.pager().page_size();
-    let options = StoreOptions { page_size, ..StoreOptions::default() };
-    create(vfs, &new.temporary, &options)?;
-    let new = new.reopened()?;
-    let mut opened = crate::open(vfs, &new.temporary, &options)?;
-    // Pages of this session are told from those of later ones by the incarnation.
-    let mark = CommitMark { seq, mark, lsn: 0, incarnation: opened.mark.incarnation + 1 };
-    let writer = &mut opened.writer;
-    writer.rewrite_meta(mark.lsn, mark.incarnation, false)?;
+    let mut new = Filling::begin(vfs, dest, reader.pager().page_size())?;
     let mut trees = trees.to_vec();
     trees.sort_by_key(|(_, tree, _)| *tree);
     let mut entries = 0;
     for (name, from, how) in &trees {
-        let to = writer.create_tree_with(name, *how)?;
-        let mut cursor = reader.walk(*from);
-        let mut more = cursor.first()?;
-        let mut batch = Batch::new();
-        while more {
-            batch.put(to, cursor.key(), &cursor.value()?);
-            entries += 1;
-            more = cursor.next()?;
-            if batch.bytes().len() >= BATCH_BYTES || !more {
-                batch.sort();
-                writer.apply(&batch)?;
-                batch = Batch::new();
-                progress(Progress { done: entries, total: 0 });
-                if writer.dirty_pages() * page_size as u64 >= DIRTY_BYTES {
-                    writer.checkpoint_alone(mark)?;
-                }
-            }
+        let to = new.writer().create_tree_with(name, *how)?;
+        entries += copy_tree(reader, *from, &mut new, to, &mut |done| {
+            progress(Progress { done: entries + done, total: 0 });
+        })?;
+    }
+    new.finish(seq, mark)?;
+    Ok(entries)
+}
+
+/// Copies the entries of one tree into another of a new file; answers how many. `progress` is told
+/// of how many there were so far.
+///
+/// # Errors
+/// Damage; the file system's.
+pub fn copy_tree(
+    reader: &Reader<'_>,
+    from: TreeId,
+    new: &mut Filling,
+    to: TreeId,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64> {
+    let mut entries = 0;
+    let mut cursor = reader.walk(from);
+    let mut more = cursor.first()?;
+    let mut batch = Batch::new();
+    while more {
+        batch.put(to, cursor.key(), &cursor.value()?);
+        entries += 1;
+        more = cursor.next()?;
+        if batch.bytes().len() >= BATCH_BYTES || !more {
+            new.apply(&mut batch)?;
+            progress(entries);
         }
     }
-    writer.checkpoint_alone(mark)?;
-    writer.mark_clean(mark.lsn, mark.incarnation)?;
-    drop(opened);
-    new.check()?;
-    new.finish()?;
     Ok(entries)
 }
 

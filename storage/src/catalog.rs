@@ -136,6 +136,25 @@ impl Catalog {
     }
 }
 
+/// What an entry says by itself.
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) tree: TreeId,
+    pub(crate) root: PageRef,
+    pub(crate) options: TreeOptions,
+}
+
+impl Named {
+    /// Nothing where the entry makes no sense.
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Named> {
+        let name = std::str::from_utf8(key).ok()?.to_owned();
+        let root = root_of(value, PageId(0)).ok()?;
+        let tree = TreeId(u32::from_le_bytes(value[..4].try_into().expect("four bytes")));
+        let options = TreeOptions::decode(value[16..].try_into().expect("two bytes"))?;
+        (tree.0 != 0).then_some(Named { name, tree, root, options })
+    }
+}
+
 /// The root that an entry's value names.
 pub(crate) fn root_of(value: &[u8], at: PageId) -> Result<PageRef> {
     if value.len() != VALUE {

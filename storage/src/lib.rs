@@ -41,7 +41,8 @@
 //! - [`Budget`]: memory, whoever uses it; `spill`: room for frames; `undo`: taking a batch back
 //! - `space`: free pages in memory; `space_pages`: the same in the file
 //! - `checkpoint`, `store`, `verify`: making it durable, opening it, judging it
-//! - `survey`, `bulk`: how a tree is made up, and copying trees into a new file
+//! - `survey`, [`Filling`], `bulk`: how a tree is made up; a new file that is filled; copying trees
+//! - `salvage`: what a damaged file still holds, found by its trees and by searching for leaves
 //! - `image`, `increment`, `restore`: copies of a checkpoint, of what changed since another, and back
 //!
 //! - `compress`, `packed_page`: values and leaves made smaller, where a tree wants that
@@ -92,6 +93,7 @@ mod entry;
 mod error;
 #[allow(unsafe_code, reason = "long values are borrowed from the map")]
 mod extent;
+mod filling;
 #[allow(unsafe_code, reason = "frame memory, page table and map")]
 mod frames;
 mod ids;
@@ -114,6 +116,7 @@ mod reader;
 #[allow(unsafe_code, reason = "values are read by the writer that moves them")]
 mod relocate;
 mod restore;
+mod salvage;
 mod separators;
 mod source;
 #[allow(
@@ -145,13 +148,14 @@ mod writer;
 pub use apply::{BatchSource, WriteSource};
 pub use batch::{Batch, NewValue, Write};
 pub use budget::{Budget, MemoryStats, MemoryUse};
-pub use bulk::copy_trees;
+pub use bulk::{copy_tree, copy_trees};
 pub use cache::PageCacheUse;
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointReport, CommitMark};
 pub use compress::{Compression, TreeOptions};
 pub use cursor::TreeCursor;
 pub use entry::{Entry, LongValue};
 pub use error::Error;
+pub use filling::Filling;
 pub use ids::{PageId, PageRef, TreeId, Version};
 pub use image::{BackupReport, Image, OnProgress, Progress, copy_image};
 pub use increment::copy_changes;
@@ -161,6 +165,7 @@ pub use pin::Pinned;
 pub use reader::{Reader, Roots};
 pub use relocate::Relocation;
 pub use restore::Restoring;
+pub use salvage::{LostRange, Salvage, SalvageReport, TreeSalvage};
 pub use source::PageSource;
 pub use space::{Reservation, RunId};
 pub use store::{Opened, StoreOptions, create, open};

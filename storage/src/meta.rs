@@ -28,6 +28,7 @@
 use crate::{Error, PageId, PageRef, Result, Version};
 use llmdb_vfs::File;
 use std::io::IoSlice;
+use std::path::Path;
 
 /// The format that this build reads and writes.
 pub(crate) const FORMAT: u32 = 2;
@@ -193,12 +194,29 @@ impl Slots {
     /// [`Error::Version`] for a file of another format, [`Error::NotADatabase`] where no slot is
     /// readable.
     pub(crate) fn read(file: &dyn File) -> Result<Slots> {
+        Slots::read_by(file.path(), &mut |bytes, offset| Ok(file.read_at(bytes, offset)?))
+    }
+
+    /// As [`Slots::read`]; slots whose sectors fail count as damaged.
+    ///
+    /// # Errors
+    /// Those of [`Slots::read`] but failed reads.
+    pub(crate) fn read_what_can_be(file: &dyn File) -> Result<Slots> {
+        Slots::read_by(file.path(), &mut |bytes, offset| {
+            Ok(file.read_at(bytes, offset).unwrap_or_default())
+        })
+    }
+
+    fn read_by(
+        path: &Path,
+        read_at: &mut dyn FnMut(&mut [u8], u64) -> Result<usize>,
+    ) -> Result<Slots> {
         let mut metas = Vec::new();
         let mut with_magic = false;
         let mut other_format = None;
         for slot in 0..SLOTS {
             let mut bytes = [0; USED];
-            let got = file.read_at(&mut bytes, slot * SLOT_STEP)?;
+            let got = read_at(&mut bytes, slot * SLOT_STEP)?;
             with_magic |= got >= 16 && bytes[..16] == MAGIC;
             match Meta::decode(&bytes[..got]) {
                 Ok(Some(meta)) if meta.generation % SLOTS == slot => metas.push(meta),
@@ -211,7 +229,7 @@ impl Slots {
         metas.sort_by_key(|meta| meta.generation);
         let Some(newest) = metas.pop() else {
             if let Some(found) = other_format {
-                let path = file.path().to_owned();
+                let path = path.to_owned();
                 return Err(Error::Version { path, found, supported: FORMAT });
             }
             let what = if with_magic {
@@ -219,7 +237,7 @@ impl Slots {
             } else {
                 "this is not an LLMDB database"
             };
-            return Err(Error::NotADatabase { path: file.path().to_owned(), what });
+            return Err(Error::NotADatabase { path: path.to_owned(), what });
         };
         let previous = metas.pop().filter(|previous| {
             previous.generation + 1 == newest.generation

@@ -104,12 +104,17 @@ pub(crate) fn stored_end(page: &[u8]) -> usize {
 }
 
 /// What seeds the checksums of one file: pages of another database never pass.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Seed(u32);
 
 impl Seed {
     pub(crate) fn new(uuid: &[u8; 16]) -> Self {
         Seed(crc32fast::hash(uuid))
+    }
+
+    /// The seed of a file whose UUID hashes to `crc`.
+    pub(crate) fn of_crc(crc: u32) -> Self {
+        Seed(crc)
     }
 
     /// The checksum that `page` should carry if it is the page `page_ref` names. Of a page that is

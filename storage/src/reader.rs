@@ -56,6 +56,11 @@ impl<'s> Reader<'s> {
         self.pager
     }
 
+    /// The longest key.
+    pub fn key_len_max(&self) -> usize {
+        self.pager.key_len_max()
+    }
+
     pub(crate) fn root(&self, tree: TreeId) -> PageRef {
         self.roots.get(tree.0 as usize).copied().unwrap_or(PageRef::NONE)
     }

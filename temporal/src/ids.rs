@@ -84,7 +84,7 @@ impl TreeName {
     ];
 
     /// The name under which a catalog knows the tree.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Heads => "temporal.heads",
             Self::Live => "temporal.live",

@@ -35,7 +35,7 @@
 //! - `kept`, `retention`, `retire`: which T's are answered, which a policy keeps, giving up the rest;
 //! - `erase`: taking every trace of a key out of the trees;
 //! - `overlay`, `pending`: a transaction's reads of its own writes;
-//! - `verify`: the invariants, checked.
+//! - `verify`: the invariants, checked; `rebuild`: all trees anew from the events that are left.
 //!
 //! # The shape of what is stored
 //!
@@ -90,6 +90,7 @@ mod op;
 mod overlay;
 mod pending;
 mod read;
+mod rebuild;
 mod resolve;
 mod retention;
 mod retire;
@@ -103,13 +104,14 @@ pub use erase::{Erased, complete_erasures, erase, erasures};
 pub use error::{Error, Result};
 pub use ids::{EventId, PartitionId, TreeName, Trees};
 pub use kept::Kept;
-pub use op::{ChangeKind, Op, OpKind, When, head_key, user_key};
+pub use op::{ChangeKind, Op, OpKind, When, head_key, place_of, user_key};
 pub use overlay::{Overlay, OverlayCursor};
 pub use pending::Pending;
 pub use read::{
     Absences, Began, Body, Change, Changes, Diff, DiffRow, History, KeyRange, Opened, Reader,
     Rectangle, Row, Scan, Segment, Version, Versions,
 };
+pub use rebuild::{LostEvent, Rebuilt, rebuild};
 pub use resolve::resolve;
 pub use retention::{Every, Policy, Tier};
 pub use retire::{Step, mark};

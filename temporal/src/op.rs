@@ -1,6 +1,6 @@
 //! What a writer asks for.
 
-use crate::codec::key::{EncodedKey, SUFFIX_MAX, decode, encoded_len};
+use crate::codec::key::{self, EncodedKey, SUFFIX_MAX, decode, encoded_len};
 use crate::{Error, Interval, PartitionId, Result, TreeName, TxTime, ValidTime};
 use llmdb_storage::Reference;
 use std::fmt;
@@ -171,6 +171,12 @@ impl Op {
 /// [`Error::EmptyKey`]
 pub fn head_key(partition: PartitionId, user_key: &[u8]) -> Result<Vec<u8>> {
     EncodedKey::new(partition, user_key).map(|key| key.bytes().to_vec())
+}
+
+/// Where among partitions and user keys an entry of `heads`, `live`, `past` or `events` lies, or a
+/// bound between such entries, which may be cut short of its key. `None` for the bound before all.
+pub fn place_of(bound: &[u8]) -> Option<(PartitionId, Vec<u8>)> {
+    key::place_of(bound)
 }
 
 /// The partition and the user key of a key of `heads`.

@@ -37,6 +37,25 @@ Examples:
   llmdb restore monday.llmdb tuesday.inc wednesday.inc again.llmdb
   llmdb restore monday.llmdb again.llmdb --archive archive --to 2024-03-05T12:00:00Z";
 
+/// Examples of `llmdb repair`.
+pub const REPAIR: &str = "\
+Examples:
+  llmdb repair agent.llmdb                          what could be read, and what is lost
+  llmdb repair agent.llmdb --into again.llmdb       all that can be read, in a new database";
+
+/// `llmdb repair`
+#[derive(Args, Debug)]
+pub struct Repair {
+    /// The damaged database; it is only read
+    pub src: PathBuf,
+    /// Make this database of everything that can be read; nothing may be there
+    #[arg(long, value_name = "DEST")]
+    pub into: Option<PathBuf>,
+    /// How
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// Copies of databases, and back.
 #[derive(Debug, Subcommand)]
 pub enum Upkeep {
@@ -49,6 +68,11 @@ pub enum Upkeep {
     /// Make a database out of a backup and the increments that follow it
     #[command(after_help = RESTORE)]
     Restore(Restore),
+    /// Say what can be read of a damaged database, or make a new one of it
+    ///
+    /// Exit code 0 if nothing is lost or the new database was made, else that of damage.
+    #[command(after_help = REPAIR)]
+    Repair(Repair),
 }
 
 /// `llmdb backup`

@@ -23,16 +23,13 @@ pub enum FeedOp {
 /// A stretch of a feed.
 #[derive(Debug)]
 pub struct ReadOf {
-    /// Its name.
-    pub name: String,
-    /// Where one begins that is new: `oldest`, `newest` or a cursor.
-    pub from: Option<String>,
+    name: String,
+    /// Where one begins that is new.
+    from: Option<String>,
     /// Behind this, whether that is acknowledged or not.
-    pub after: Option<String>,
-    /// Only these keys.
-    pub within: Option<Prefix>,
-    /// At most so many.
-    pub limit: Option<usize>,
+    after: Option<String>,
+    within: Option<Prefix>,
+    limit: Option<usize>,
 }
 
 impl FeedOp {

@@ -34,18 +34,13 @@ struct Script {
 pub fn run_commands(db: &Db, args: &args::Shell, stop: &Stop) -> Result<ExitCode> {
     let mut shell = Shell::new(db, args, stop);
     let mut script = Script::default();
-    let mut run = || {
-        for command in &args.commands {
-            stop.check()?;
-            if script.line(&mut shell, command)? == Flow::Quit {
-                break;
-            }
+    for command in &args.commands {
+        stop.check()?;
+        if script.line(&mut shell, command)? == Flow::Quit {
+            break;
         }
-        script.finish(&mut shell)
-    };
-    let ran = run();
-    shell.forget_erased();
-    ran
+    }
+    script.finish(&mut shell)
 }
 
 /// Runs the commands on standard input.
@@ -59,12 +54,6 @@ pub fn run_stdin(
     events: &Receiver<Event>,
 ) -> Result<ExitCode> {
     let mut shell = Shell::new(db, args, stop);
-    let ran = run_events(&mut shell, stop, events);
-    shell.forget_erased();
-    ran
-}
-
-fn run_events(shell: &mut Shell<'_>, stop: &Stop, events: &Receiver<Event>) -> Result<ExitCode> {
     let mut script = Script::default();
     while let Ok(event) = events.recv() {
         stop.check()?;
@@ -72,19 +61,19 @@ fn run_events(shell: &mut Shell<'_>, stop: &Stop, events: &Receiver<Event>) -> R
             Event::Lines(lines) => {
                 for line in lines {
                     stop.check()?;
-                    if script.bytes(shell, line)? == Flow::Quit {
-                        return script.finish(shell);
+                    if script.bytes(&mut shell, line)? == Flow::Quit {
+                        return script.finish(&mut shell);
                     }
                 }
             }
             Event::Stop => {}
-            Event::End(Ok(())) => return script.finish(shell),
+            Event::End(Ok(())) => return script.finish(&mut shell),
             Event::End(Err(cause)) => {
                 return Err(Error::Read { path: PathBuf::from("stdin"), cause });
             }
         }
     }
-    script.finish(shell)
+    script.finish(&mut shell)
 }
 
 impl Script {
@@ -145,7 +134,7 @@ impl Script {
     }
 
     /// What was begun and never ended is an error.
-    fn finish(&mut self, shell: &mut Shell<'_>) -> Result<ExitCode> {
+    fn finish(mut self, shell: &mut Shell<'_>) -> Result<ExitCode> {
         if !self.begun.is_empty() {
             self.run(shell)?;
         }

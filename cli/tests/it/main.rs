@@ -11,7 +11,6 @@ mod errors;
 mod examples;
 mod git;
 mod ndjson;
-mod pages;
 mod prompt;
 mod protocol;
 #[cfg(unix)]

@@ -83,3 +83,32 @@ fn a_file_is_compacted_and_its_trees_are_counted() {
     assert_eq!(heads["entries"], json!(1));
     assert!(out(&["stats", small, "--deep"]).contains("trees.temporal.heads.entries"));
 }
+
+#[test]
+fn a_damaged_database_is_repaired_into_a_new_one() {
+    let (dir, db) = place();
+    let db = text(&db);
+    let again = dir.path().join("again");
+    let again = text(&again);
+    for key in ["a", "b"] {
+        out(&["put", db, key, "1"]);
+    }
+    assert_eq!(json_of(&["repair", db])["complete"], true);
+    let mut bytes = std::fs::read(db).unwrap();
+    for slot in 0..3 {
+        bytes[slot * 65536..][..512].fill(0);
+    }
+    std::fs::write(db, &bytes).unwrap();
+    assert_eq!(run(&["get", db, "a"]).status.code(), Some(18));
+    let dry = run(&["repair", db]);
+    assert_eq!(dry.status.code(), Some(18), "{dry:?}");
+    let told = String::from_utf8(dry.stdout).unwrap();
+    assert!(told.contains("no meta page can be read") && told.contains("--into NEW"), "{told}");
+    assert!(told.contains("2 keys, 2 writes") && told.contains("of the keys\n"), "{told}");
+    let made = json_of(&["repair", db, "--into", again]);
+    assert_eq!((&made["complete"], &made["events"]), (&json!(false), &json!(2)), "{made}");
+    assert_eq!(json_of(&["get", again, "b"])["value"], json!(1));
+    assert_eq!(json_of(&["verify", again])["problems"], json!([]));
+    assert_eq!(std::fs::read(db).unwrap(), bytes, "the damaged file is only read");
+    assert_eq!(run(&["repair", db, "--into", again]).status.code(), Some(10));
+}

@@ -25,6 +25,7 @@ mod model;
 mod opening;
 mod partitions;
 mod read_only;
+mod repair;
 mod retention;
 mod stream;
 mod support;

@@ -20,6 +20,8 @@ mod concurrency;
 mod erase;
 #[path = "../it/model.rs"]
 mod model;
+#[path = "../it/repair.rs"]
+mod repair;
 #[path = "../it/stream.rs"]
 mod stream;
 #[path = "../it/support.rs"]

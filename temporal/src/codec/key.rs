@@ -205,6 +205,24 @@ pub(crate) fn decode(tree: TreeName, key: &[u8]) -> Result<(PartitionId, Cow<'_,
     Ok((PartitionId(u32::from_be_bytes(*partition)), user_key))
 }
 
+/// The partition and the user key at which, or in whose entries, bytes lie that stand among the keys
+/// of a tree that begin with an encoded key; they may be cut, as separators are. A key that is cut
+/// stands for all that begin with it. `None` before the first byte of any partition.
+pub(crate) fn place_of(bytes: &[u8]) -> Option<(PartitionId, Vec<u8>)> {
+    let mut partition = [0; 4];
+    let given = bytes.len().min(4);
+    partition[..given].copy_from_slice(&bytes[..given]);
+    let mut user_key = Vec::new();
+    let mut rest = bytes[given..].iter();
+    while let Some(&byte) = rest.next() {
+        if byte == 0 && rest.next() != Some(&ZERO[1]) {
+            break;
+        }
+        user_key.push(byte);
+    }
+    (given > 0).then_some((PartitionId(u32::from_be_bytes(partition)), user_key))
+}
+
 /// How long the key of (any partition, `user_key`) is, encoded.
 pub(crate) fn encoded_len(user_key: &[u8]) -> usize {
     let zeros = user_key.iter().filter(|&&byte| byte == 0).count();

@@ -23,7 +23,7 @@ use crate::{
 use chains::Bases;
 use entries::Entries;
 use llmdb_storage::{Cursor, View};
-use replay::Replay;
+pub(crate) use replay::Replay;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks everything that the trees of time must satisfy, and lists what does not hold.

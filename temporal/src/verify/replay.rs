@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 
 /// What a sequence of events leaves.
 #[derive(Debug, Default)]
-pub(super) struct Replay {
+pub(crate) struct Replay {
     /// The current belief, by where its segments begin.
-    pub(super) live: BTreeMap<ValidTime, Rect>,
-    pub(super) past: Vec<Rect>,
+    pub(crate) live: BTreeMap<ValidTime, Rect>,
+    pub(crate) past: Vec<Rect>,
 }
 
 impl Replay {
     /// Replays `events`, which are in the order of their ids.
-    pub(super) fn new(events: &[(EventId, Event)]) -> Self {
+    pub(crate) fn new(events: &[(EventId, Event)]) -> Self {
         let mut replay = Self::default();
         for transaction in events.chunk_by(|(a, _), (b, _)| a.tx == b.tx) {
             replay.transaction(transaction);
