@@ -164,8 +164,7 @@ fn run_completions(args: &args::Completions) -> Result<ExitCode> {
 /// Unlike other commands it says on standard output what went wrong: whoever reads answers, reads
 /// them there.
 fn run_exec(args: &args::Exec) -> ExitCode {
-    let options = args.open.options().durability(args.durability.durability());
-    match exec::run(|| args.open.with(options)) {
+    match exec::run(|| args.open.with(args.options())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();

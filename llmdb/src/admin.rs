@@ -58,6 +58,8 @@ pub struct Stats {
     pub newest_tx: i64,
     /// Commits since the file was made, maintenance included.
     pub commits: u64,
+    /// Write transactions that are open, the database's own not counted.
+    pub transactions: u64,
     /// States held for snapshots, the newest one included.
     pub states: u64,
 }
@@ -145,6 +147,7 @@ impl Db {
             log_bytes: stats.log.map_or(0, |log| log.file_bytes),
             newest_tx,
             commits: stats.seq,
+            transactions: stats.transactions,
             states: stats.states,
         })
     }

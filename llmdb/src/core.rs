@@ -109,7 +109,7 @@ impl Core {
         &self,
         write: impl FnMut(TxTime, &Reader<'_>, &mut Batch) -> Result<()>,
     ) -> Result<()> {
-        let tx = self.engine.begin(Isolation::Serializable)?;
+        let tx = self.engine.begin_upkeep(Isolation::Serializable)?;
         tx.commit_with(self.durability, &mut Upkeep(write))?;
         Ok(())
     }

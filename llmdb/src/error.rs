@@ -195,6 +195,14 @@ pub enum Error {
         /// How long it waited.
         waited: Duration,
     },
+    /// As many write transactions are open as
+    /// [`Options::max_active_transactions`](crate::Options::max_active_transactions) allows. Nothing
+    /// has happened; try again when one of them has ended.
+    #[error("{max} transactions are open, as many as max_active_transactions allows")]
+    TooManyTransactions {
+        /// The limit.
+        max: usize,
+    },
     /// Another process, or another handle of this one, has the database open.
     #[error("{} is in use{}", path.display(), holder(*pid))]
     Busy {
@@ -403,6 +411,7 @@ impl Error {
                 | Error::Deadlock { .. }
                 | Error::LockTimeout { .. }
                 | Error::Busy { .. }
+                | Error::TooManyTransactions { .. }
                 | Error::CacheFull
         )
     }

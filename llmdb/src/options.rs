@@ -150,6 +150,15 @@ impl Options {
         self
     }
 
+    /// How many write transactions may be open at a time; any number (`None`) unless told otherwise.
+    /// One more is refused with [`Error::TooManyTransactions`] when it begins. The writes of
+    /// [`Db`] count, each for as long as it takes; those that the database makes for its own records
+    /// (feeds, retention) do not, nor does reading.
+    pub fn max_active_transactions(mut self, max: Option<usize>) -> Self {
+        self.engine.max_active_transactions = max;
+        self
+    }
+
     /// How long a transaction waits for a lock ([`WriteTx::lock_for_update`](crate::WriteTx)), unless it says
     /// otherwise; 10 seconds unless told otherwise.
     pub fn lock_wait_max(mut self, wait_max: Duration) -> Self {

@@ -62,7 +62,7 @@ impl Db {
     /// Marks what is kept; a policy or a name that changes meanwhile makes it conflict.
     fn mark_kept(&self, only: Option<PartitionId>, report: &mut RetireReport) -> Result<()> {
         let core = self.core();
-        let mut tx = core.engine.begin(Isolation::Serializable)?;
+        let mut tx = core.engine.begin_upkeep(Isolation::Serializable)?;
         for prefix in [checkpoint::PREFIX, retention::PREFIX] {
             let range = KeyRange::prefix(META, prefix.as_bytes());
             let (from, to) = range.head_keys();

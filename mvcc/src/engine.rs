@@ -1,6 +1,6 @@
 //! An open database: opening, recovery, closing.
 
-use crate::active::Active;
+use crate::active::{Active, BegunBy};
 use crate::bulk::Bulk;
 use crate::checkpoint::{Checkpointing, Load};
 use crate::keeper::Keeper;
@@ -229,18 +229,35 @@ impl Engine {
     /// Begins a write transaction.
     ///
     /// # Errors
+    /// [`Error::TooManyTransactions`]: worth a retry once one of them has ended;
     /// [`Error::Closed`], [`Error::Poisoned`].
     pub fn begin(&self, isolation: Isolation) -> Result<WriteTx<'_>> {
+        self.begin_by(BegunBy::User, isolation)
+    }
+
+    /// Begins a write transaction of the database's own: it does not count as one of those that may
+    /// be open at a time, and is not kept from beginning by them.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub fn begin_upkeep(&self, isolation: Isolation) -> Result<WriteTx<'_>> {
+        self.begin_by(BegunBy::Database, isolation)
+    }
+
+    fn begin_by(&self, by: BegunBy, isolation: Isolation) -> Result<WriteTx<'_>> {
         if self.shared.visible.is_over() {
             self.shared.sequencer.lock().check_writable()?;
         }
         // The snapshot is taken inside the lock: commits that it does not see are remembered from
         // here on.
         let mut active = self.shared.active.lock();
+        if by == BegunBy::User {
+            active.check(self.shared.options.max_active_transactions)?;
+        }
         let snapshot = isolation.is_repeatable().then(|| self.snapshot());
-        let id = active.enter(snapshot.as_ref().map(Snapshot::seq));
+        let id = active.enter(by, snapshot.as_ref().map(Snapshot::seq));
         drop(active);
-        Ok(WriteTx::new(&self.shared, id, snapshot, isolation))
+        Ok(WriteTx::new(&self.shared, (id, by), snapshot, isolation))
     }
 
     /// The tree named `name`, if it exists.

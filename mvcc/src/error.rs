@@ -49,6 +49,13 @@ pub enum Error {
         /// How long it waited.
         waited: Duration,
     },
+    /// As many write transactions are open as may be. Nothing has happened; try again when one of
+    /// them has ended.
+    #[error("{max} transactions are open, as many as max_active_transactions allows")]
+    TooManyTransactions {
+        /// The limit.
+        max: usize,
+    },
     /// The savepoint was released or rolled back past, or belongs to another transaction. Nothing
     /// has happened.
     #[error("the savepoint is gone: it was released, or rolled back past")]
@@ -146,6 +153,7 @@ impl Error {
                 | Error::Deadlock { .. }
                 | Error::LockTimeout { .. }
                 | Error::Busy { .. }
+                | Error::TooManyTransactions { .. }
                 | Error::Storage(llmdb_storage::Error::CacheFull)
         )
     }

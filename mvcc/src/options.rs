@@ -77,6 +77,9 @@ pub struct EngineOptions {
     pub log_bytes: u64,
     /// Where committed records go before the log lets go of them, if anywhere.
     pub archive_dir: Option<PathBuf>,
+    /// How many write transactions may be open at a time; any number unless told otherwise. One
+    /// more is refused.
+    pub max_active_transactions: Option<usize>,
     /// How long a transaction waits for a lock, unless it says otherwise.
     pub lock_wait_max: Duration,
     /// Whether checkpoints start by themselves, on a thread of the database's own.
@@ -92,6 +95,7 @@ impl Default for EngineOptions {
             memory_bytes: 1 << 30,
             log_bytes: 512 << 20,
             archive_dir: None,
+            max_active_transactions: None,
             lock_wait_max: Duration::from_secs(10),
             auto_checkpoint: true,
         }

@@ -22,6 +22,8 @@ pub struct EngineStats {
     pub log: Option<LogStats>,
     /// Trees.
     pub trees: u64,
+    /// Write transactions that are open, the database's own not counted.
+    pub transactions: u64,
     /// States held for snapshots, the published one included.
     pub states: u64,
     /// Versions between the oldest state held and the newest.
@@ -42,6 +44,7 @@ impl EngineStats {
             mark: sequencer.mark,
             log: None,
             trees: sequencer.writer.trees().count() as u64,
+            transactions: shared.active.lock().users() as u64,
             states: sequencer.states.len() as u64,
             oldest_lag: sequencer.states.oldest().map_or(0, |oldest| newest - oldest.0),
         };

@@ -1,6 +1,6 @@
 //! Write transactions: they read a snapshot, buffer what they write, and remember what they read.
 
-use crate::active::TxnId;
+use crate::active::{BegunBy, TxnId};
 use crate::conflict::Footprint;
 use crate::engine::Shared;
 use crate::long::{Ahead, ValueWriter, Written};
@@ -26,6 +26,7 @@ const WRITE_BYTES: usize = 40;
 pub struct WriteTx<'e> {
     pub(crate) shared: &'e Shared,
     id: TxnId,
+    by: BegunBy,
     /// What it reads; none where every read takes one of its own.
     snapshot: Option<Snapshot<'e>>,
     pub(crate) isolation: Isolation,
@@ -108,13 +109,14 @@ impl fmt::Debug for WriteTx<'_> {
 impl<'e> WriteTx<'e> {
     pub(crate) fn new(
         shared: &'e Shared,
-        id: TxnId,
+        (id, by): (TxnId, BegunBy),
         snapshot: Option<Snapshot<'e>>,
         isolation: Isolation,
     ) -> Self {
         WriteTx {
             shared,
             id,
+            by,
             snapshot,
             isolation,
             writes: Batch::new(),
@@ -506,6 +508,6 @@ impl Drop for WriteTx<'_> {
         if self.shared.locks.any() {
             self.shared.locks.release(self.id);
         }
-        self.shared.active.lock().leave(self.seq());
+        self.shared.active.lock().leave(self.by, self.seq());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{DurabilityArg, Open};
 use clap::Args;
+use llmdb::Options;
 
 /// Of `llmdb exec`.
 pub const EXAMPLE: &str = "\
@@ -20,4 +21,16 @@ pub struct Exec {
     /// When a commit counts as done
     #[arg(long, value_enum, default_value = "sync")]
     pub durability: DurabilityArg,
+    /// How many transactions may be open at a time; any number unless given
+    #[arg(long, value_name = "N")]
+    pub max_active_transactions: Option<usize>,
+}
+
+impl Exec {
+    /// How its database is opened.
+    pub fn options(&self) -> Options {
+        (self.open.options())
+            .durability(self.durability.durability())
+            .max_active_transactions(self.max_active_transactions)
+    }
 }

@@ -41,8 +41,13 @@ pub struct Exec {
 
 impl Exec {
     pub fn start(db: &Path) -> Self {
+        Self::start_with(db, &[])
+    }
+
+    /// As [`Exec::start`], with more arguments.
+    pub fn start_with(db: &Path, args: &[&str]) -> Self {
         let mut command = llmdb();
-        command.arg("exec").arg(db).args(["--clock", "logical"]);
+        command.arg("exec").arg(db).args(["--clock", "logical"]).args(args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());

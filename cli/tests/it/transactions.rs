@@ -162,3 +162,16 @@ fn the_past_is_read_inside_as_outside() {
     assert_eq!(exec.ok(json!({"op": "scan", "valid": 15}))["rows"][0]["value"], "own");
     assert_eq!(exec.ok(json!({"op": "scan", "valid": 9}))["rows"], json!([]));
 }
+
+#[test]
+fn more_transactions_than_may_be_open_are_refused_by_their_code() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start_with(&db, &["--max-active-transactions", "2"]);
+    exec.ok(json!({"op": "begin", "txn": "a"}));
+    exec.ok(json!({"op": "begin", "txn": "b"}));
+    assert_eq!(exec.code(json!({"op": "begin", "txn": "c"})), "too_many_transactions");
+    assert_eq!(exec.code(json!({"op": "put", "key": "k", "value": 1})), "too_many_transactions");
+    assert_eq!(exec.ok(json!({"op": "stats"}))["stats"]["transactions"], 2);
+    exec.ok(json!({"op": "rollback", "txn": "a"}));
+    exec.write(1, json!({"op": "put", "key": "k", "value": 1}));
+}

@@ -15,6 +15,7 @@ impl From<llmdb_mvcc::Error> for Error {
             E::LockTimeout { tx, waited_for, waited } => {
                 Error::LockTimeout { tx, waited_for, waited }
             }
+            E::TooManyTransactions { max } => Error::TooManyTransactions { max },
             E::NoSavepoint => Error::NoSavepoint,
             E::Broken { cause } => Error::Broken { cause },
             E::CorruptLog { path, what } => Error::Corrupt { path: Some(path), page: None, what },

@@ -195,3 +195,25 @@ fn a_value_of_another_type_is_a_mismatch_and_not_damage() {
     tx.put("k", b"still fine").unwrap();
     tx.commit().unwrap().unwrap();
 }
+
+#[test]
+fn transactions_beyond_the_limit_are_busy_and_upkeep_is_not() {
+    let disk = llmdb::vfs::MemVfs::new();
+    let options = crate::support::options(&disk).max_active_transactions(Some(1));
+    let db = options.open(crate::support::PATH).unwrap();
+    let mut tx = db.begin().unwrap();
+    for refused in [db.put("k", b"v").map(drop), db.write(|tx| tx.put("k", b"v")).map(drop)] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, Error::TooManyTransactions { max: 1 }), "{error}");
+        let coded = (error.code(), error.class(), error.is_retryable());
+        assert_eq!(coded, ("too_many_transactions", ErrorClass::Busy, true));
+    }
+    // Reading is not limited, and neither is what the database writes for itself.
+    assert!(db.get("k").unwrap().is_none());
+    let mut feed = db.feed("f").unwrap();
+    db.retire(None).unwrap();
+    assert!(feed.next().unwrap().is_none());
+    tx.put("k", b"v").unwrap();
+    assert_eq!((db.stats().unwrap().transactions, tx.commit().unwrap()), (1, Some(TxTime(1))));
+    assert_eq!((db.put("k", b"w").unwrap(), db.stats().unwrap().transactions), (TxTime(2), 0));
+}

@@ -13,6 +13,7 @@ mod gaps;
 mod gate;
 mod harness;
 mod isolation;
+mod limits;
 mod locks;
 mod long;
 mod memory;
