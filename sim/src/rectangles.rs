@@ -160,6 +160,11 @@ impl Rectangles {
         Ok(())
     }
 
+    /// Forgets a key: as if it had never been written.
+    pub fn erase(&mut self, partition: u32, key: &[u8]) {
+        self.keys.remove(&(partition, key.to_vec()));
+    }
+
     /// The first boundary after `from` at which the answer is another than at `from`.
     fn open_end(&self, partition: u32, key: &[u8], from: i64, tx: i64) -> i64 {
         let here = self.answer(partition, key, from, tx);

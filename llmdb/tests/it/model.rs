@@ -1,12 +1,17 @@
 //! Random histories on the real engine: between the transactions the database is checkpointed,
-//! closed and opened, or crashes, and every answer stays that of the oracle.
+//! shortened, closed and opened, copied in all the ways there are, or crashes, and every answer stays
+//! that of the oracle. Keys are erased, and are as if they had never been.
 
 use crate::compare::{compare, expected, expected_scan, seen};
-use crate::support::{PATH, assert_clean, options};
+use crate::support::{PATH, assert_clean, options, v};
 use llmdb::vfs::MemVfs;
-use llmdb::{Db, Durability, Error, Isolation, Key, PartitionId, Result, TxTime, Value, WriteTx};
+use llmdb::{
+    Db, Durability, ErasureState, Error, Isolation, Key, PartitionId, Repair, Restore, Result,
+    TxTime, Value, WriteTx,
+};
 use llmdb_sim::rectangles::{Op, Rectangles, When};
 use proptest::prelude::*;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One step of a history.
@@ -18,16 +23,48 @@ enum Step {
     Rollback(Vec<Op>),
     /// A transaction of which the middle is rolled back to a savepoint.
     Partly(Vec<Op>, Vec<Op>, Vec<Op>),
+    Erase((u32, Vec<u8>)),
+    FinishErasures,
     Checkpoint,
+    Shrink,
+    /// A backup: of all, or of what changed since the one before.
+    Backup {
+        whole: bool,
+    },
+    /// On with what the backups hold, everything since forgotten.
+    Restore,
+    /// On with a copy.
+    Move(Copy),
     Reopen,
     /// A power failure; of what was not synced, what the seed says survives.
     Crash(u64),
 }
 
+/// How a copy of everything comes about.
+#[derive(Clone, Copy, Debug)]
+enum Copy {
+    Compact,
+    /// As if the file were damaged, with its log as it is.
+    Repair,
+}
+
+/// What backups hold.
+#[derive(Default)]
+struct Backups {
+    /// The first whole, the others what changed.
+    files: Vec<String>,
+    oracle: Rectangles,
+    tx: i64,
+}
+
 /// The database and what it should answer.
 struct World {
     disk: MemVfs,
+    path: String,
+    /// Every copy has a name of its own.
+    names: u32,
     db: Db,
+    backups: Backups,
     oracle: Rectangles,
     /// The newest transaction.
     tx: i64,
@@ -46,7 +83,7 @@ fn micros(ttl: i64) -> Duration {
 macro_rules! write {
     ($to:expr, $op:expr) => {{
         let (to, op) = ($to, $op);
-        let (key, v) = (key_of(op), llmdb::ValidTime);
+        let key = key_of(op);
         match (op.value.clone().map(Value::Raw), op.when) {
             (Some(value), When::Now) => to.put(key, value),
             (Some(value), When::From(from)) => to.put_at(key, value, v(from)),
@@ -67,8 +104,9 @@ macro_rules! write {
 impl World {
     fn new(durability: Durability) -> Self {
         let disk = MemVfs::new();
-        let db = open(&disk, durability);
-        Self { disk, db, oracle: Rectangles::new(), tx: 0, durability }
+        let (path, names, backups) = (PATH.to_owned(), 0, Backups::default());
+        let db = open(&disk, &path, durability);
+        Self { disk, path, names, db, backups, oracle: Rectangles::new(), tx: 0, durability }
     }
 
     fn step(&mut self, step: &Step) {
@@ -80,18 +118,94 @@ impl World {
                 tx.rollback();
             }
             Step::Partly(before, undone, after) => self.commit_partly(before, undone, after),
+            Step::Erase((partition, key)) => {
+                let ticket = self.db.erase(Key::new(PartitionId(*partition), key.clone())).unwrap();
+                self.tx += 1;
+                assert_eq!(ticket.tx, TxTime(self.tx));
+                self.oracle.erase(*partition, key);
+            }
+            Step::FinishErasures => {
+                assert_eq!(self.db.finish_erasures().unwrap(), ErasureState::Complete);
+            }
             Step::Checkpoint => self.db.checkpoint().unwrap(),
+            Step::Shrink => drop(self.db.shrink().unwrap()),
+            Step::Backup { whole } => self.back_up(*whole),
+            Step::Restore => self.restore(),
+            Step::Move(copy) => self.go_on_with(*copy),
             Step::Reopen => {
-                self.db.clone().close().unwrap();
-                let db = std::mem::replace(&mut self.db, crate::support::fresh());
-                db.close().unwrap();
-                self.db = open(&self.disk, self.durability);
+                self.close();
+                self.db = open(&self.disk, &self.path, self.durability);
             }
             Step::Crash(seed) => {
                 self.disk = crash(&self.disk, *seed);
-                self.db = open(&self.disk, self.durability);
+                // Names of files that were being made are no longer told from older ones.
+                self.backups = Backups::default();
+                self.db = open(&self.disk, &self.path, self.durability);
             }
         }
+    }
+
+    fn close(&mut self) {
+        self.db.clone().close().unwrap();
+        let db = std::mem::replace(&mut self.db, crate::support::fresh());
+        db.close().unwrap();
+    }
+
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("/copy{}", self.names)
+    }
+
+    fn back_up(&mut self, whole: bool) {
+        let name = self.name();
+        match self.backups.files.last() {
+            Some(base) if !whole => drop(self.db.backup_incremental(base, &name).unwrap()),
+            _ => {
+                self.db.backup(&name).unwrap();
+                self.backups.files.clear();
+            }
+        }
+        self.backups.files.push(name);
+        (self.backups.oracle, self.backups.tx) = (self.oracle.clone(), self.tx);
+    }
+
+    fn restore(&mut self) {
+        let Some((base, increments)) = self.backups.files.split_first() else { return };
+        let mut restore = Restore::from(base).vfs(Arc::new(self.disk.clone()));
+        for increment in increments {
+            restore = restore.increment(increment);
+        }
+        let name = format!("/restored{}", self.names);
+        if restore.to(&name).is_err_and(|error| error.code() == "already_exists") {
+            return;
+        }
+        self.close();
+        (self.path, self.tx) = (name, self.backups.tx);
+        self.oracle = self.backups.oracle.clone();
+        self.db = open(&self.disk, &self.path, self.durability);
+        // What goes on from here is another history than that which the backups are of.
+        self.backups = Backups::default();
+    }
+
+    fn go_on_with(&mut self, copy: Copy) {
+        let name = self.name();
+        match copy {
+            Copy::Compact => drop(self.db.compact_into(&name).unwrap()),
+            Copy::Repair => {
+                // Of a database in use: its log is needed.
+                let disk = self.disk.crash(&mut |_| true);
+                let repair = Repair::of(&self.path).vfs(Arc::new(disk.clone()));
+                let report = repair.scratch("/scratch").to(&name).unwrap();
+                assert!(report.complete, "{report:#?}");
+                self.disk = disk;
+            }
+        }
+        if matches!(copy, Copy::Compact) {
+            self.close();
+        }
+        self.path = name;
+        self.db = open(&self.disk, &self.path, self.durability);
+        self.backups = Backups::default();
     }
 
     fn commit(&mut self, ops: &[Op]) {
@@ -173,8 +287,8 @@ impl World {
     }
 }
 
-fn open(disk: &MemVfs, durability: Durability) -> Db {
-    options(disk).durability(durability).open(PATH).unwrap()
+fn open(disk: &MemVfs, path: &str, durability: Durability) -> Db {
+    options(disk).durability(durability).open(path).unwrap()
 }
 
 /// The disk after a power failure: each unsynced change survives by a toss of the seed's coin.
@@ -252,14 +366,20 @@ fn step() -> impl Strategy<Value = Step> {
         3 => proptest::collection::vec(op(), 2..5).prop_map(Step::Commit),
         1 => proptest::collection::vec(op(), 1..4).prop_map(Step::Rollback),
         2 => (some_ops(), some_ops(), some_ops()).prop_map(|(a, b, c)| Step::Partly(a, b, c)),
+        2 => place().prop_map(Step::Erase),
+        1 => Just(Step::FinishErasures),
         1 => Just(Step::Checkpoint),
+        1 => Just(Step::Shrink),
+        1 => any::<bool>().prop_map(|whole| Step::Backup { whole }),
+        1 => Just(Step::Restore),
+        1 => prop_oneof![Just(Copy::Compact), Just(Copy::Repair)].prop_map(Step::Move),
         1 => Just(Step::Reopen),
         2 => any::<u64>().prop_map(Step::Crash),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 300, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 300, ..Default::default() })]
 
     #[test]
     fn every_answer_is_the_oracles_through_checkpoints_reopenings_and_crashes(
@@ -269,9 +389,13 @@ proptest! {
         for step in &steps {
             let digest = world.db.digest().unwrap();
             world.step(step);
-            if !matches!(step, Step::Commit(_) | Step::Partly(..)) {
-                prop_assert_eq!(world.db.digest().unwrap(), digest, "after {:?}", step);
-                world.compare();
+            match step {
+                Step::Commit(_) | Step::Partly(..) => {}
+                Step::Erase(_) | Step::Restore => world.compare(),
+                _ => {
+                    prop_assert_eq!(world.db.digest().unwrap(), digest, "after {:?}", step);
+                    world.compare();
+                }
             }
         }
         world.compare();
@@ -289,7 +413,7 @@ proptest! {
             world.step(&Step::Commit(vec![op.clone()]));
         }
         world.disk = crash(&world.disk, seed);
-        world.db = open(&world.disk, Durability::Async);
+        world.db = open(&world.disk, PATH, Durability::Async);
         let kept = world.db.newest_tx().0;
         prop_assert!(kept <= world.tx);
         let mut oracle = Rectangles::new();
