@@ -1,7 +1,7 @@
 //! One number for all that is stored.
 
 use crate::{Db, PartitionId, ReadTx, Result, TxTime, ValidTime};
-use llmdb_temporal::{Absences, KeyRange};
+use llmdb_temporal::{Absences, Kept, KeyRange};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -109,8 +109,12 @@ impl ReadTx<'_> {
     pub fn digest_at(&self, tx: TxTime) -> Result<String> {
         let reader = self.reader();
         let mut fnv = Fnv::new();
-        for (partition, key) in self.keys()? {
+        // Also where no key is left of a partition that gave something up.
+        let (view, trees) = self.trees();
+        for partition in Kept::load_all(view, trees)?.into_keys() {
             self.check_kept(partition, tx)?;
+        }
+        for (partition, key) in self.keys()? {
             for segment in reader.timeline(partition, &key, tx)? {
                 fnv.write(&partition.0.to_le_bytes());
                 fnv.field(&key);

@@ -278,6 +278,7 @@ enum Step {
     Put(u32, u8, u8),
     Delete(u32, u8),
     Name,
+    Erase(u32, u8),
     Checkpoint,
     Crash(u64),
     Retire(Wanted),
@@ -289,6 +290,7 @@ fn step() -> impl Strategy<Value = Step> {
         9 => (0u32..2, 0u8..4, any::<u8>()).prop_map(|(p, k, value)| Step::Put(p, k, value)),
         2 => (0u32..2, 0u8..4).prop_map(|(p, k)| Step::Delete(p, k)),
         1 => Just(Step::Name),
+        1 => (0u32..2, 0u8..4).prop_map(|(p, k)| Step::Erase(p, k)),
         1 => Just(Step::Checkpoint),
         1 => any::<u64>().prop_map(Step::Crash),
         2 => wanted.prop_map(|(all, periods)| Step::Retire(Wanted { all, periods, pins: vec![] })),
@@ -296,7 +298,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 300, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 300, ..Default::default() })]
 
     #[test]
     fn any_history_of_runs_keeps_exactly_what_the_oracle_keeps(
@@ -304,7 +306,9 @@ proptest! {
     ) {
         let mut disk = MemVfs::new();
         let mut db = open(&disk);
-        let (mut known, mut pins, mut txs) = (Digests::new(), Vec::new(), Vec::new());
+        let (mut known, mut pins) = (Digests::new(), Vec::new());
+        // Those of partition 0, each with its key.
+        let mut written: Vec<(i64, u8)> = Vec::new();
         let mut answered = Answered::default();
         for step in &steps {
             let key = |p: &u32, k: &u8| Key::new(PartitionId(*p), format!("k{k}"));
@@ -316,15 +320,28 @@ proptest! {
                         n => db.put_at(key, value, v(n.into())),
                     };
                     let tx = tx.unwrap();
-                    txs.extend((*p == 0).then_some(tx.0));
+                    written.extend((*p == 0).then_some((tx.0, *k)));
                 }
                 Step::Delete(p, k) => {
                     let tx = db.delete(key(p, k)).unwrap();
-                    txs.extend((*p == 0).then_some(tx.0));
+                    written.extend((*p == 0).then_some((tx.0, *k)));
                 }
                 Step::Name => {
                     let name = format!("{}", pins.len());
                     pins.push(db.name_checkpoint(&name, None).unwrap().0);
+                }
+                Step::Erase(p, k) => {
+                    db.erase(key(p, k)).unwrap();
+                    // Gaps begin and end where they did.
+                    let bound = |tx| answered.answers(tx) != answered.answers(tx - 1);
+                    written.retain(|(tx, of)| *p != 0 || of != k || bound(*tx));
+                    // What was known is another thing now, wherever it is still answered.
+                    for (&tx, digest) in &mut known {
+                        if answered.answers(tx) {
+                            *digest = db.read().digest_at(TxTime(tx)).unwrap();
+                        }
+                    }
+                    assert_clean(&db);
                 }
                 Step::Checkpoint => db.checkpoint().unwrap(),
                 Step::Crash(seed) => {
@@ -345,6 +362,7 @@ proptest! {
                     let now = db.set_retention(P, &policy).unwrap();
                     db.retire(Some(P)).unwrap();
                     let wanted = Wanted { pins: pins.clone(), ..wanted.clone() };
+                    let txs: Vec<i64> = written.iter().map(|(tx, _)| *tx).collect();
                     answered.run(&txs, &wanted, now.0);
                     assert_clean(&db);
                 }

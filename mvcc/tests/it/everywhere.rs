@@ -55,7 +55,9 @@ impl Watch {
 }
 
 fn judge(disk: &MemVfs, progress: &Progress, what: &str) {
-    let engine = match Engine::open(path(), options(disk)) {
+    let mut options = options(disk);
+    options.store.page_cache_bytes = 16 * (65_536 + 96);
+    let engine = match Engine::open(path(), options) {
         Ok(engine) => engine,
         Err(error) => panic!("{what}: {error}"),
     };
@@ -276,16 +278,24 @@ fn start(disk: MemVfs, seed: u64) -> (Arc<Watch>, Arc<Watched>) {
 }
 
 fn open(vfs: &Arc<Watched>) -> Engine {
-    let options = EngineOptions { vfs: vfs.clone(), ..options(&vfs.0.disk) };
+    open_with_pages(vfs, 4096)
+}
+
+fn open_with_pages(vfs: &Arc<Watched>, page_size: usize) -> Engine {
+    let mut options = EngineOptions { vfs: vfs.clone(), ..options(&vfs.0.disk) };
+    options.store.page_size = page_size;
+    options.store.page_cache_bytes = 64 * (page_size as u64 + 96);
     Engine::open(path(), options).unwrap()
 }
 
 #[test]
 fn a_crash_before_any_call_leaves_a_prefix_with_all_that_was_acknowledged() {
-    for seed in 0..3 {
+    let small = (0..3).map(|seed| (seed, 4096));
+    let larger = [(3, 8192), (4, 16_384), (5, 32_768), (6, 65_536)];
+    for (seed, page_size) in small.chain(larger) {
         let (watch, vfs) = start(MemVfs::new(), seed);
         let mut random = Random(seed);
-        let engine = open(&vfs);
+        let engine = open_with_pages(&vfs, page_size);
         engine.create_tree("t").unwrap();
         watch.watching.store(true, Ordering::Relaxed);
         (0..12).for_each(|i| step(&watch, &engine, &mut random, i));
@@ -293,7 +303,7 @@ fn a_crash_before_any_call_leaves_a_prefix_with_all_that_was_acknowledged() {
         (0..3).for_each(|i| step(&watch, &engine, &mut random, i));
         engine.close().unwrap();
         drop(engine);
-        let engine = open(&vfs);
+        let engine = open_with_pages(&vfs, page_size);
         (0..7).for_each(|i| step(&watch, &engine, &mut random, i));
         watch.watching.store(false, Ordering::Relaxed);
         // A crash, and crashes in the recovery from it.
@@ -305,7 +315,7 @@ fn a_crash_before_any_call_leaves_a_prefix_with_all_that_was_acknowledged() {
         progress.acknowledged = 0;
         *again.progress.lock().unwrap() = progress;
         again.watching.store(true, Ordering::Relaxed);
-        let engine = open(&vfs);
+        let engine = open_with_pages(&vfs, page_size);
         {
             let found = contents(&engine, engine.tree("t").unwrap());
             *again.progress.lock().unwrap() = Progress { states: vec![found], acknowledged: 0 };
