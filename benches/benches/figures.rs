@@ -10,8 +10,8 @@
 #![allow(missing_docs, reason = "a bench")]
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
-use llmdb_mvcc::{Durability, Engine, EngineOptions, Intent, Isolation};
-use llmdb_storage::{Batch, Cursor, Reader as Pages, TreeId, View};
+use llmdb_mvcc::{Durability, Engine, EngineOptions, Intent, Isolation, Writes};
+use llmdb_storage::{Cursor, Reader as Pages, TreeId, View};
 use llmdb_temporal::{At, Op, PartitionId, Reader, Trees, TxTime, ValidTime, When};
 use std::hint::black_box;
 use std::path::Path;
@@ -276,10 +276,11 @@ impl Intent for At1<'_> {
         &mut self,
         last_mark: i64,
         view: &Pages<'_>,
-        out: &mut Batch,
+        out: &mut Writes,
     ) -> Result<i64, Self::Error> {
         let tx = last_mark + 1;
-        llmdb_temporal::resolve(view, self.trees, &self.ops, TxTime(tx), None, out).unwrap();
+        llmdb_temporal::resolve(view, self.trees, &self.ops, TxTime(tx), None, out.batch())
+            .unwrap();
         Ok(tx)
     }
 }

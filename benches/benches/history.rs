@@ -4,8 +4,8 @@
 #![allow(missing_docs, reason = "a bench")]
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
-use llmdb_mvcc::{Durability, Engine, EngineOptions, Intent, Isolation};
-use llmdb_storage::{Batch, Cursor, Reader as Pages, View};
+use llmdb_mvcc::{Durability, Engine, EngineOptions, Intent, Isolation, Writes};
+use llmdb_storage::{Cursor, Reader as Pages, View};
 use llmdb_temporal::{
     Absences, At, Op, PartitionId, Reader, TreeName, Trees, TxTime, ValidTime, When,
 };
@@ -49,10 +49,11 @@ impl Intent for Write<'_> {
         &mut self,
         last: i64,
         view: &Pages<'_>,
-        out: &mut Batch,
+        out: &mut Writes,
     ) -> Result<i64, Self::Error> {
         let tx = last.max(1_700_000_000_000_000) + 1_000;
-        llmdb_temporal::resolve(view, self.trees, &self.ops, TxTime(tx), None, out).unwrap();
+        llmdb_temporal::resolve(view, self.trees, &self.ops, TxTime(tx), None, out.batch())
+            .unwrap();
         Ok(tx)
     }
 }

@@ -11,8 +11,8 @@
 #![allow(missing_docs, reason = "a bench")]
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
-use llmdb_mvcc::{Durability, Engine, EngineOptions, Intent, Isolation};
-use llmdb_storage::{Batch, Reader, TreeId};
+use llmdb_mvcc::{Durability, Engine, EngineOptions, Intent, Isolation, Writes};
+use llmdb_storage::{Reader, TreeId};
 use std::time::Instant;
 
 /// Bytes written for each figure.
@@ -28,9 +28,9 @@ impl Intent for Whole<'_> {
         &mut self,
         last_mark: i64,
         _: &Reader<'_>,
-        out: &mut Batch,
+        out: &mut Writes,
     ) -> Result<i64, Self::Error> {
-        out.put(self.0, self.1, self.2);
+        out.batch().put(self.0, self.1, self.2);
         Ok(last_mark)
     }
 }

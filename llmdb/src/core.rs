@@ -3,9 +3,9 @@
 use crate::clock::TxClock;
 use crate::metrics::Asked;
 use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
-use llmdb_mvcc::{Engine, EngineOptions, Intent, Written};
+use llmdb_mvcc::{Engine, EngineOptions, Intent, Writes, Written};
 use llmdb_storage::{Batch, REFERENCE_BYTES_MIN, Reader, TreeId, TreeOptions};
-use llmdb_temporal::{Op, OpKind, TreeName, Trees};
+use llmdb_temporal::{Op, OpKind, Pending, Sink, TreeName, Trees};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,8 +31,32 @@ pub(crate) struct Core {
 /// The operations of one transaction on their way into the engine.
 struct Resolve<'t> {
     core: &'t Core,
-    ops: &'t [Op],
+    ops: Asks<'t>,
     note: Option<&'t [u8]>,
+}
+
+/// What is asked for by one transaction.
+#[derive(Clone, Copy)]
+pub(crate) enum Asks<'t> {
+    /// One operation.
+    One(&'t Op),
+    /// Those of a transaction.
+    Many(&'t Pending),
+}
+
+/// Entries on their way into the engine.
+struct Entries<'w>(&'w mut Writes);
+
+impl Sink for Entries<'_> {
+    type Error = Error;
+
+    fn batch(&mut self) -> &mut Batch {
+        self.0.batch()
+    }
+
+    fn make_room(&mut self, more: u64) -> Result<()> {
+        Ok(self.0.make_room(more)?)
+    }
 }
 
 impl Core {
@@ -97,8 +121,7 @@ impl Core {
         op.check(self.key_bytes_max())?;
         let mut tx = self.engine.begin(Isolation::Serializable)?;
         let op = write_ahead(&mut tx, op)?;
-        let committed = self.commit(tx, &[op], note, self.durability)?;
-        Ok(committed.expect("an operation is a write"))
+        self.commit(tx, Asks::One(&op), note, self.durability)
     }
 
     /// Commits changes to the database's own records that are no facts: they take no transaction
@@ -114,21 +137,18 @@ impl Core {
         Ok(())
     }
 
-    /// Commits `ops` in the place of `tx`; without any there is nothing to commit.
+    /// Commits `ops`, of which there are some, in the place of `tx`.
     pub(crate) fn commit(
         &self,
         tx: llmdb_mvcc::WriteTx<'_>,
-        ops: &[Op],
+        ops: Asks<'_>,
         note: Option<&[u8]>,
         durability: Durability,
-    ) -> Result<Option<TxTime>> {
-        if ops.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<TxTime> {
         let mut resolve = Resolve { core: self, ops, note };
         let committed = tx.commit_with(durability, &mut resolve)?;
         assert!(committed.wrote, "every operation rewrites the head of its key");
-        Ok(Some(TxTime(committed.mark)))
+        Ok(TxTime(committed.mark))
     }
 }
 
@@ -138,8 +158,8 @@ struct Upkeep<W>(W);
 impl<W: FnMut(TxTime, &Reader<'_>, &mut Batch) -> Result<()>> Intent for Upkeep<W> {
     type Error = Error;
 
-    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Batch) -> Result<i64> {
-        (self.0)(TxTime(last_mark), view, out)?;
+    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Writes) -> Result<i64> {
+        (self.0)(TxTime(last_mark), view, out.batch())?;
         Ok(last_mark)
     }
 }
@@ -171,17 +191,27 @@ pub(crate) const NO_TX: i64 = 0;
 impl Intent for Resolve<'_> {
     type Error = Error;
 
-    fn keys(&self, each: &mut dyn FnMut(TreeId, &[u8])) {
-        // A key that makes none is refused where it is resolved.
-        let keys = self.ops.iter().filter_map(|op| op.head_key().ok());
-        keys.for_each(|key| each(self.core.trees.heads, &key));
+    fn keys(&self, each: &mut dyn FnMut(TreeId, &[u8])) -> Result<()> {
+        let heads = self.core.trees.heads;
+        match self.ops {
+            Asks::One(op) => each(heads, &op.head_key()?),
+            Asks::Many(pending) => pending.each_head(&mut |head| each(heads, head))?,
+        }
+        Ok(())
     }
 
     /// Runs at the transaction's place in the order of commits, with nothing between what it reads
     /// and what it writes: here it gets its time, and open ends are closed.
-    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Batch) -> Result<i64> {
+    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Writes) -> Result<i64> {
         let tx = self.core.clock.next(TxTime(last_mark))?;
-        llmdb_temporal::resolve(view, &self.core.trees, self.ops, tx, self.note, out)?;
+        let (trees, note) = (&self.core.trees, self.note);
+        match self.ops {
+            Asks::One(op) => {
+                let ops = std::slice::from_ref(op);
+                llmdb_temporal::resolve(view, trees, ops, tx, note, out.batch())?;
+            }
+            Asks::Many(pending) => pending.resolve(view, trees, tx, note, &mut Entries(out))?,
+        }
         Ok(tx.0)
     }
 }

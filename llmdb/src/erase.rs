@@ -9,8 +9,8 @@
 
 use crate::core::Core;
 use crate::{AsKey, Db, Error, PartitionId, Result, TxTime, op};
-use llmdb_mvcc::{Intent, Isolation, Wiped};
-use llmdb_storage::{Batch, Reader};
+use llmdb_mvcc::{Intent, Isolation, Wiped, Writes};
+use llmdb_storage::Reader;
 use llmdb_temporal::Erased;
 use std::fmt;
 use std::str::FromStr;
@@ -72,7 +72,8 @@ struct Erase<'e> {
 impl Intent for Erase<'_> {
     type Error = Error;
 
-    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Batch) -> Result<i64> {
+    fn resolve(&mut self, last_mark: i64, view: &Reader<'_>, out: &mut Writes) -> Result<i64> {
+        let out = out.batch();
         let tx = self.core.clock.next(TxTime(last_mark))?;
         let (key, trees) = (self.user_key, &self.core.trees);
         let erased = llmdb_temporal::erase(view, trees, self.partition, key, tx, self.id, out)?;

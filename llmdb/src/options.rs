@@ -159,6 +159,16 @@ impl Options {
         self
     }
 
+    /// What one transaction buffers of its writes, an eighth of
+    /// [`memory_bytes`](Options::memory_bytes) unless told otherwise and 4 KiB at least. Beyond that it
+    /// spills them to a file beside the database that has no name and goes with it, and is as any
+    /// other: it may write many times the memory there is. The operations on one key have to fit
+    /// in memory together when it commits.
+    pub fn tx_memory_bytes(mut self, bytes: u64) -> Self {
+        self.engine.tx_memory_bytes = Some(bytes);
+        self
+    }
+
     /// How long a transaction waits for a lock ([`WriteTx::lock_for_update`](crate::WriteTx)), unless it says
     /// otherwise; 10 seconds unless told otherwise.
     pub fn lock_wait_max(mut self, wait_max: Duration) -> Self {

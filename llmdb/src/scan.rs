@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::held::Held;
-use crate::write::Broken;
+use crate::write::{Broken, Own};
 use crate::{PartitionId, Result, Row, decode};
 use llmdb_mvcc::TxView;
 use llmdb_storage::Batch;
@@ -34,7 +34,11 @@ enum Source<'r> {
     /// What a write transaction sees, with its own writes laid over it.
     Write {
         view: Box<TxView<'r, 'r>>,
-        own: Batch,
+        /// Those of its own writes that are for the keys of `Scan::range`.
+        batch: Batch,
+        own: Own<'r>,
+        /// The keys behind.
+        rest: Option<KeyRange>,
         core: &'r Core,
         broken: &'r Broken,
     },
@@ -48,15 +52,16 @@ impl<'r> Scan<'r> {
     /// A scan of a write transaction, which fails with it.
     pub(crate) fn of_write(
         view: TxView<'r, 'r>,
-        own: Batch,
+        own: Own<'r>,
         core: &'r Core,
         broken: &'r Broken,
         partition: PartitionId,
         range: KeyRange,
         at: At,
-    ) -> Self {
-        let source = Source::Write { view: Box::new(view), own, core, broken };
-        Self::of(source, partition, range, at)
+    ) -> Result<Self> {
+        let (batch, range, rest) = own.resolve_part(&view, range)?;
+        let source = Source::Write { view: Box::new(view), batch, own, rest, core, broken };
+        Ok(Self::of(source, partition, range, at))
     }
 
     fn of(source: Source<'r>, partition: PartitionId, range: KeyRange, at: At) -> Self {
@@ -72,6 +77,9 @@ impl<'r> Scan<'r> {
     /// The same rows, only behind `key`: where a scan that was cut short goes on. One seek.
     pub fn after(mut self, key: &[u8]) -> Self {
         self.range = self.range.after(self.partition, key);
+        if let Source::Write { rest, .. } = &mut self.source {
+            *rest = rest.take().map(|rest| rest.after(self.partition, key));
+        }
         self.fetched.retain(|row| row.as_ref().map_or(true, |row| row.key.as_slice() > key));
         self
     }
@@ -81,7 +89,7 @@ impl<'r> Scan<'r> {
     /// # Errors
     /// Damage. The scan ends with it.
     pub fn next_row(&mut self) -> Result<Option<Row>> {
-        if self.fetched.is_empty() && self.more {
+        while self.fetched.is_empty() && self.more {
             self.fetch();
         }
         let row = self.fetched.pop_front().transpose();
@@ -95,8 +103,8 @@ impl<'r> Scan<'r> {
         let (range, at, rows) = (&self.range, self.at, self.fetch_rows);
         let fetched = match &self.source {
             Source::Read(held) => fetch(held.read().reader(), range, at, rows, &mut self.fetched),
-            Source::Write { view, own, core, .. } => {
-                let overlay = Overlay::over(&***view, own);
+            Source::Write { view, batch, core, .. } => {
+                let overlay = Overlay::over(&***view, batch);
                 let reader = Reader::new(&overlay, &core.trees);
                 fetch(reader, range, at, rows, &mut self.fetched)
             }
@@ -111,6 +119,24 @@ impl<'r> Scan<'r> {
         };
         if let Some(Ok(last)) = self.fetched.back() {
             self.range = self.range.clone().after(self.partition, &last.key);
+        }
+        if !self.more {
+            self.go_on();
+        }
+    }
+
+    /// Goes on with the keys behind, if own writes were laid over a part of them alone.
+    fn go_on(&mut self) {
+        let Source::Write { view, batch, own, rest, .. } = &mut self.source else { return };
+        let Some(range) = rest.take().filter(|_| !matches!(self.fetched.back(), Some(Err(_))))
+        else {
+            return;
+        };
+        match own.resolve_part(view, range) {
+            Ok((entries, range, behind)) => {
+                (*batch, self.range, *rest, self.more) = (entries, range, behind, true);
+            }
+            Err(error) => self.fetched.push_back(Err(error)),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 mod reads;
 
-use crate::core::{Core, write_ahead};
+use crate::core::{Asks, Core, write_ahead};
 use crate::op::{META, writes};
 use crate::{AsKey, Durability, Error, ErrorClass, Isolation, Result, TxTime};
 use llmdb_mvcc::{Savepoint, Savepoints, TxnId};
 use llmdb_temporal::{At, Op, Pending, Reader, head_key};
+pub(crate) use reads::Own;
 use reads::Reads;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
@@ -50,6 +51,9 @@ pub struct WriteTx<'db> {
     savepoints: Savepoints<Written>,
 }
 
+/// Where memory is short, operations are spilled once they are this part of what a transaction buffers.
+const SPILL_PART: u64 = 8;
+
 /// What a transaction had written when a savepoint was made.
 #[derive(Debug)]
 struct Written {
@@ -88,11 +92,11 @@ impl<'db> WriteTx<'db> {
         let at = provisional(core, tx.rests_on().1)?;
         Ok(Self {
             savepoints: Savepoints::new(tx.id()),
+            pending: Pending::new(core.key_bytes_max()).spilling_to(tx.new_runs()),
             tx,
             core,
             isolation,
             durability: core.durability,
-            pending: Pending::new(core.key_bytes_max()),
             at,
             note: None,
             reads: RefCell::default(),
@@ -191,7 +195,8 @@ impl<'db> WriteTx<'db> {
     /// What stands for the keys that it read and wrote so far.
     pub(crate) fn heads(&self) -> Result<BTreeSet<Vec<u8>>> {
         let mut heads = self.reads.borrow().keys().clone();
-        for op in self.pending.ops() {
+        // Of one that spilled they are too many to be locked.
+        for op in self.pending.ops().unwrap_or_default() {
             heads.insert(op.head_key()?);
         }
         Ok(heads)
@@ -238,14 +243,27 @@ impl<'db> WriteTx<'db> {
 
     pub(crate) fn push(&mut self, op: Op) -> Result<()> {
         self.check(&op)?;
+        if self.pending.buffered_bytes() >= self.tx.tx_memory_bytes() {
+            self.pending.spill()?;
+        }
         let op = write_ahead(&mut self.tx, op)?;
         self.pending.push(op)?;
-        let memory = self.pending.memory_bytes() + self.reads.borrow().memory_bytes();
-        if let Err(error) = self.tx.weigh_above(memory) {
+        let Err(short) = self.weigh() else { return Ok(()) };
+        // What is buffered is spilled where others need the memory; not one operation at a time.
+        let much = self.pending.buffered_bytes() > self.tx.tx_memory_bytes() / SPILL_PART;
+        let weighed = match much {
+            true => self.pending.spill().map_err(Error::from).and_then(|()| self.weigh()),
+            false => Err(short),
+        };
+        if weighed.is_err() {
             self.pending.truncate(self.pending.len() - 1);
-            return Err(error.into());
         }
-        Ok(())
+        weighed
+    }
+
+    fn weigh(&mut self) -> Result<()> {
+        let memory = self.pending.memory_bytes() + self.reads.borrow().memory_bytes();
+        Ok(self.tx.weigh_above(memory)?)
     }
 
     /// Takes a value as it comes.
@@ -297,19 +315,19 @@ impl<'db> WriteTx<'db> {
     /// [`Error::Conflict`]: run it again. [`Error::Broken`] after a failed read. Full devices,
     /// clocks that leap. Except for [`Error::Poisoned`] an error means that nothing of it happened.
     pub fn commit(self) -> Result<Option<TxTime>> {
-        let WriteTx { mut tx, core, durability, pending, note, reads, broken, .. } = self;
+        let WriteTx { mut tx, core, durability, mut pending, note, reads, broken, .. } = self;
         if let Some(cause) = broken.0.into_inner() {
             return Err(Error::Broken { cause });
         }
         if pending.is_empty() {
             return Ok(None);
         }
-        let heads = core.trees.heads;
-        reads.into_inner().tell(&mut tx, heads);
-        for op in pending.ops() {
-            tx.note_write(heads, &op.head_key()?);
+        if pending.ops().is_none() {
+            pending.spill()?;
+            tx.weigh_above(pending.memory_bytes())?;
         }
-        core.commit(tx, pending.ops(), note.as_deref(), durability)
+        reads.into_inner().tell(&mut tx, core.trees.heads);
+        core.commit(tx, Asks::Many(&pending), note.as_deref(), durability).map(Some)
     }
 
     /// Forgets everything it wrote. The same as dropping it.

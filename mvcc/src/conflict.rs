@@ -2,10 +2,13 @@
 //!
 //! Validation is by key and by key range, never by page. The writes of recent commits are kept as
 //! the sorted batches that were applied, so remembering them costs a commit nothing; they go when
-//! no transaction that is open or yet to begin can have missed them.
+//! no transaction that is open or yet to begin can have missed them. Of a commit that was spilled
+//! is kept what memory reaches for: which keys it may have written.
 
+use crate::writes::Written;
 use llmdb_storage::{Batch, Budget, MemoryUse, TreeId};
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Of the budget of memory, recent commits take this part at most. A transaction that was open for
@@ -59,17 +62,147 @@ impl Footprint {
         self.keys.is_empty() && self.ranges.is_empty()
     }
 
-    fn is_touched_by(&self, batch: &Batch) -> bool {
-        self.keys.iter().any(|(tree, key)| batch.touches_key(*tree, key))
+    fn is_touched_by(&self, written: &Written) -> bool {
+        self.keys.iter().any(|(tree, key)| written.touches_key(*tree, key))
             || (self.ranges.iter())
-                .any(|(tree, from, to)| batch.touches(*tree, from, to.as_deref()))
+                .any(|(tree, from, to)| written.touches(*tree, from, to.as_deref()))
+    }
+}
+
+impl Written {
+    fn memory_bytes(&self) -> u64 {
+        match self {
+            Written::Few(batch) => batch.memory_bytes(),
+            Written::Many(touched) => touched.memory_bytes(),
+        }
+    }
+
+    fn touches_key(&self, tree: TreeId, key: &[u8]) -> bool {
+        match self {
+            Written::Few(batch) => batch.touches_key(tree, key),
+            Written::Many(touched) => touched.touches_key(tree, key),
+        }
+    }
+
+    fn touches(&self, tree: TreeId, from: &[u8], to: Option<&[u8]>) -> bool {
+        match self {
+            Written::Few(batch) => batch.touches(tree, from, to),
+            Written::Many(touched) => touched.touches(tree, from, to),
+        }
+    }
+}
+
+/// Which keys may have been written: all that were, and others. Single keys by a filter (Bloom,
+/// 1970), ranges by stretches of keys that follow one another.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    filter: Vec<u64>,
+    stretches: Vec<Stretch>,
+    /// So many keys make a stretch.
+    keys_each: u64,
+    /// In the last one.
+    keys_last: u64,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    tree: TreeId,
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+/// Bits of the filter for each key, where there is memory for that, and how many of them a key sets.
+const FILTER_BITS: u64 = 10;
+const FILTER_PROBES: u64 = 6;
+/// Of the budget of memory, the filter of one commit takes this part at most.
+const FILTER_PART: u64 = 64;
+/// Of so many stretches two become one.
+const STRETCHES_MAX: usize = 512;
+
+impl Touched {
+    /// No key yet, of at most `keys`.
+    pub(crate) fn new(keys: u64, budget: u64) -> Self {
+        let words = (keys.saturating_mul(FILTER_BITS) / 64).min(budget / FILTER_PART / 8);
+        let filter = vec![0; words as usize + 1];
+        Touched { filter, stretches: Vec::new(), keys_each: 1, keys_last: 0 }
+    }
+
+    /// Adds a key, behind those before it.
+    pub(crate) fn add(&mut self, tree: TreeId, key: &[u8]) {
+        for bit in self.bits(tree, key) {
+            self.filter[(bit / 64) as usize] |= 1 << (bit % 64);
+        }
+        match self.stretches.last_mut() {
+            Some(last) if last.tree == tree && self.keys_last < self.keys_each => {
+                last.last.clear();
+                last.last.extend_from_slice(key);
+                self.keys_last += 1;
+            }
+            _ => {
+                self.stretches.push(Stretch { tree, first: key.to_vec(), last: key.to_vec() });
+                self.keys_last = 1;
+                if self.stretches.len() > STRETCHES_MAX {
+                    self.join_stretches();
+                }
+            }
+        }
+    }
+
+    fn join_stretches(&mut self) {
+        let mut joined: Vec<Stretch> = Vec::with_capacity(self.stretches.len() / 2 + 1);
+        let mut open = false;
+        for stretch in self.stretches.drain(..) {
+            match joined.last_mut() {
+                Some(last) if open && last.tree == stretch.tree => {
+                    last.last = stretch.last;
+                    open = false;
+                }
+                _ => {
+                    joined.push(stretch);
+                    open = true;
+                }
+            }
+        }
+        self.stretches = joined;
+        self.keys_each *= 2;
+    }
+
+    /// The bits of the filter that a key sets.
+    fn bits(&self, tree: TreeId, key: &[u8]) -> impl Iterator<Item = u64> + use<> {
+        let mut hasher = DefaultHasher::new();
+        (tree, key).hash(&mut hasher);
+        let (hash, bits) = (hasher.finish(), self.filter.len() as u64 * 64);
+        // Two hashes are as good as many (Kirsch and Mitzenmacher, 2006).
+        let step = hash.rotate_left(32) | 1;
+        (0..FILTER_PROBES).map(move |i| hash.wrapping_add(i.wrapping_mul(step)) % bits)
+    }
+
+    fn touches_key(&self, tree: TreeId, key: &[u8]) -> bool {
+        self.bits(tree, key).all(|bit| self.filter[(bit / 64) as usize] & 1 << (bit % 64) != 0)
+            && self.stretch_from(tree, key).is_some_and(|stretch| stretch.first.as_slice() <= key)
+    }
+
+    fn touches(&self, tree: TreeId, from: &[u8], to: Option<&[u8]>) -> bool {
+        self.stretch_from(tree, from)
+            .is_some_and(|stretch| to.is_none_or(|to| stretch.first.as_slice() < to))
+    }
+
+    /// The first stretch of `tree` that does not end before `key`.
+    fn stretch_from(&self, tree: TreeId, key: &[u8]) -> Option<&Stretch> {
+        let before = |stretch: &Stretch| (stretch.tree, stretch.last.as_slice()) < (tree, key);
+        self.stretches.get(self.stretches.partition_point(before)).filter(|s| s.tree == tree)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let stretches = self.stretches.iter().map(|s| s.first.len() + s.last.len() + 64);
+        (self.filter.len() * 8 + stretches.sum::<usize>()) as u64
     }
 }
 
 /// The commits that open transactions may have missed, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    commits: VecDeque<(u64, Arc<Batch>)>,
+    commits: VecDeque<(u64, Written)>,
     bytes: u64,
     budget: Option<Arc<Budget>>,
     /// Commits up to this one are not remembered any more.
@@ -87,8 +220,8 @@ impl Recent {
     }
 
     /// Remembers a commit, as long as memory reaches: it and others may be forgotten at once.
-    pub(crate) fn push(&mut self, seq: u64, batch: Arc<Batch>) {
-        let bytes = batch.memory_bytes();
+    pub(crate) fn push(&mut self, seq: u64, written: Written) {
+        let bytes = written.memory_bytes();
         let limit = self.budget.as_ref().map_or(u64::MAX, |budget| budget.limit() / RECENT_PART);
         while self.bytes + bytes > limit && !self.commits.is_empty() {
             self.forget_first();
@@ -99,7 +232,7 @@ impl Recent {
             return;
         }
         self.bytes += bytes;
-        self.commits.push_back((seq, batch));
+        self.commits.push_back((seq, written));
     }
 
     /// Forgets commits up to `seq`, which need not be among those remembered: transactions that do
@@ -112,8 +245,8 @@ impl Recent {
     }
 
     fn forget_first(&mut self) {
-        if let Some((seq, batch)) = self.commits.pop_front() {
-            let bytes = batch.memory_bytes();
+        if let Some((seq, written)) = self.commits.pop_front() {
+            let bytes = written.memory_bytes();
             self.bytes -= bytes;
             if let Some(budget) = &self.budget {
                 budget.give_back(MemoryUse::Recent, bytes);
@@ -134,7 +267,7 @@ impl Recent {
         if footprint.is_empty() {
             return None;
         }
-        self.first_missed(since, |batch| footprint.is_touched_by(batch))
+        self.first_missed(since, |written| footprint.is_touched_by(written))
     }
 
     /// The commit after `since` that writes a key that a sorted batch writes too, if any.
@@ -142,12 +275,40 @@ impl Recent {
         if writes.is_empty() {
             return None;
         }
-        // The shorter of the two is looked up in the longer.
-        self.first_missed(since, |batch| {
-            let (few, many) =
-                if writes.len() < batch.len() { (writes, batch) } else { (batch, writes) };
-            few.iter().any(|write| many.touches_key(write.tree, write.key))
+        self.first_missed(since, |written| match written {
+            // The shorter of the two is looked up in the longer.
+            Written::Few(batch) if batch.len() < writes.len() => {
+                batch.iter().any(|write| writes.touches_key(write.tree, write.key))
+            }
+            written => writes.iter().any(|write| written.touches_key(write.tree, write.key)),
         })
+    }
+
+    /// The first commit after `since` that writes any of `keys`, which are not asked for unless
+    /// there was one.
+    ///
+    /// # Errors
+    /// Those of `keys`.
+    pub(crate) fn first_write_of<E>(
+        &self,
+        since: u64,
+        keys: impl FnOnce(&mut dyn FnMut(TreeId, &[u8])) -> Result<(), E>,
+    ) -> Result<Option<u64>, E> {
+        if self.forgotten <= since && self.commits.back().is_none_or(|(seq, _)| *seq <= since) {
+            return Ok(None);
+        }
+        let mut first: Option<u64> = None;
+        keys(&mut |tree, key| {
+            let earlier = |seq: u64| first.is_none_or(|first| seq < first);
+            let found = if since < self.forgotten {
+                Some(self.forgotten).filter(|seq| earlier(*seq))
+            } else {
+                let missed = self.commits.iter().filter(|(seq, _)| *seq > since && earlier(*seq));
+                missed.filter(|(_, written)| written.touches_key(tree, key)).map(|c| c.0).next()
+            };
+            first = found.or(first);
+        })?;
+        Ok(first)
     }
 
     /// The newest commit after `since` that writes `key`, if any.
@@ -156,15 +317,15 @@ impl Recent {
             return Some(self.forgotten);
         }
         let missed = self.commits.iter().rev().take_while(|(seq, _)| *seq > since);
-        missed.filter(|(_, batch)| batch.touches_key(tree, key)).map(|(seq, _)| *seq).next()
+        missed.filter(|(_, written)| written.touches_key(tree, key)).map(|(seq, _)| *seq).next()
     }
 
-    fn first_missed(&self, since: u64, is_conflict: impl Fn(&Batch) -> bool) -> Option<u64> {
+    fn first_missed(&self, since: u64, is_conflict: impl Fn(&Written) -> bool) -> Option<u64> {
         if since < self.forgotten {
             return Some(self.forgotten);
         }
         let missed = self.commits.iter().rev().take_while(|(seq, _)| *seq > since);
-        missed.filter(|(_, batch)| is_conflict(batch)).map(|(seq, _)| *seq).last()
+        missed.filter(|(_, written)| is_conflict(written)).map(|(seq, _)| *seq).last()
     }
 }
 
@@ -172,11 +333,11 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn batch(keys: &[&[u8]]) -> Arc<Batch> {
+    fn batch(keys: &[&[u8]]) -> Written {
         let mut batch = Batch::new();
         keys.iter().for_each(|key| batch.put(TreeId(1), key, b""));
         batch.sort();
-        Arc::new(batch)
+        Written::Few(Arc::new(batch))
     }
 
     #[test]

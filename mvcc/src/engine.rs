@@ -12,6 +12,7 @@ use crate::sequencer::Sequencer;
 use crate::span::span;
 use crate::stats::EngineStats;
 use crate::visible::Visible;
+use crate::writes::{SpillFiles, remove_spill_file};
 use crate::{EngineOptions, Error, Isolation, Result, ShrinkReport, Snapshot, WriteTx};
 use llmdb_storage::{
     Budget, CheckpointReport, CommitMark, OnProgress, Opened, Pager, TreeId, TreeOptions,
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) this: Weak<Shared>,
     pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) log_dir: PathBuf,
+    /// For what transactions spill.
+    pub(crate) spill_files: SpillFiles,
     pub(crate) uuid: [u8; 16],
     pub(crate) pager: Arc<Pager>,
     pub(crate) options: EngineOptions,
@@ -120,6 +123,7 @@ impl Engine {
         }
         // Readers of a file at rest lock the file alone: they may not be able to make another.
         let lock = Held { _file: lock_file(&*vfs, path, LockMode::Exclusive)?, _name: Some(lock) };
+        remove_spill_file(&*vfs, path)?;
         let opened = llmdb_storage::open(&vfs, path, &options.store)?;
         let log_dir = beside(path, "-wal");
         let start = Lsn::new(opened.mark.lsn);
@@ -131,7 +135,7 @@ impl Engine {
         let took = began.elapsed();
         let seq = as_in_file.then_some(sequencer.seq);
         let last = Checkpointing::starting_at(start, seq);
-        let engine = Engine::over(options, log_dir, (uuid, pager), sequencer, last, lock);
+        let engine = Engine::over(options, path, (uuid, pager), sequencer, last, lock);
         engine.shared.metrics.recovered(took, recovered);
         Ok(engine)
     }
@@ -159,14 +163,14 @@ impl Engine {
         let mut sequencer = Sequencer::new(opened.writer, mark, None);
         sequencer.at_rest = Some(path.to_owned());
         let last = Checkpointing::starting_at(Lsn::new(mark.lsn), Some(mark.seq));
-        let engine = Engine::over(options, log_dir, (uuid, pager), sequencer, last, lock);
+        let engine = Engine::over(options, path, (uuid, pager), sequencer, last, lock);
         engine.shared.visible.give_up();
         Ok(engine)
     }
 
     fn over(
         options: EngineOptions,
-        log_dir: PathBuf,
+        path: &Path,
         (uuid, pager): ([u8; 16], Arc<Pager>),
         sequencer: Sequencer,
         last: Checkpointing,
@@ -176,7 +180,8 @@ impl Engine {
         let shared = Arc::new_cyclic(|this| Shared {
             this: this.clone(),
             vfs: options.vfs.clone(),
-            log_dir,
+            log_dir: beside(path, "-wal"),
+            spill_files: SpillFiles::beside(options.vfs.clone(), path),
             uuid,
             pager,
             options,

@@ -25,7 +25,8 @@
 //!
 //! - `options`: how a database is opened and a commit is made
 //! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks
-//! - [`WriteTx`], [`TxView`]: reading a snapshot, buffering writes; [`Savepoint`]: taking some of them back;
+//! - [`WriteTx`], [`TxView`]: reading a snapshot, buffering writes; [`Writes`]: in memory, and beyond it
+//!   in a file; [`Savepoint`]: taking some of them back;
 //!   `active`: which are open; `conflict`: what must not have changed
 //! - [`ValueWriter`]: long values, written ahead of their commit
 //! - `locks`, `lock_wait`: pessimistic locks of keys; deadlocks
@@ -60,8 +61,7 @@
 //!
 //! # Not here
 //!
-//! No meaning of keys and values, no time: `llmdb-temporal` resolves those through [`Intent`]. No
-//! spilling of large transactions yet.
+//! No meaning of keys and values, no time: `llmdb-temporal` resolves those through [`Intent`].
 
 #![deny(unsafe_code)]
 
@@ -99,6 +99,7 @@ mod transaction;
 mod view;
 mod visible;
 mod wipe;
+mod writes;
 
 pub use active::TxnId;
 pub use backoff::Backoff;
@@ -118,3 +119,4 @@ pub use stats::EngineStats;
 pub use transaction::{Committed, Intent, WriteTx};
 pub use view::TxView;
 pub use wipe::Wiped;
+pub use writes::Writes;

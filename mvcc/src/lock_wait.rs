@@ -71,11 +71,14 @@ impl KeyLocks {
     }
 
     /// The first of `keys` that somebody else than `tx` has locked.
-    pub(crate) fn first_locked(
+    ///
+    /// # Errors
+    /// Those of `keys`.
+    pub(crate) fn first_locked<E>(
         &self,
         tx: TxnId,
-        keys: impl FnOnce(&mut dyn FnMut(TreeId, &[u8])),
-    ) -> Option<LockKey> {
+        keys: impl FnOnce(&mut dyn FnMut(TreeId, &[u8])) -> Result<(), E>,
+    ) -> Result<Option<LockKey>, E> {
         let table = self.table.lock();
         let mut first = None;
         keys(&mut |tree, key| {
@@ -83,8 +86,8 @@ impl KeyLocks {
                 let key = (tree, key.to_vec());
                 first = table.is_held_by_another(tx, &key).then_some(key);
             }
-        });
-        first
+        })?;
+        Ok(first)
     }
 }
 

@@ -35,6 +35,10 @@ impl Charge {
         Charge { budget: budget.clone(), what, bytes: 0 }
     }
 
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// Sees to it that `bytes` are charged. `false` if the budget does not hold the difference:
     /// then it stays as it was.
     #[must_use]

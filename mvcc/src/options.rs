@@ -73,6 +73,10 @@ pub struct EngineOptions {
     /// kept: as it fills checkpoints start, commits wait, pages are spilled, and what then does not
     /// fit is refused. At least 64 pages, however little is given.
     pub memory_bytes: u64,
+    /// What one transaction buffers of its writes; beyond that it spills them to a file beside the
+    /// database, so that it may write many times the memory there is. An eighth of `memory_bytes`
+    /// unless told otherwise.
+    pub tx_memory_bytes: Option<u64>,
     /// A checkpoint starts when the log has grown by so much since the last one.
     pub log_bytes: u64,
     /// Where committed records go before the log lets go of them, if anywhere.
@@ -93,6 +97,7 @@ impl Default for EngineOptions {
             store: StoreOptions::default(),
             create: true,
             memory_bytes: 1 << 30,
+            tx_memory_bytes: None,
             log_bytes: 512 << 20,
             archive_dir: None,
             max_active_transactions: None,

@@ -4,9 +4,9 @@
 //! record := kind u32 | tree u32 | mark i64 | body        little-endian
 //!   kind 1, a commit:   tree 0; body: the batch of resolved writes
 //!   kind 2, a new tree: the number it got; body: its name, UTF-8
-//!   kind 3, a large commit: tree 0; body: writes as in a batch, in (tree, key) order, one a key;
-//!           logged in pieces and replayed so, without ever being in memory as a whole; none names
-//!           a value that was written ahead
+//!   kind 3, a large commit: tree 1 if any of its writes names a value that was written ahead, else
+//!           0; body: writes as in a batch, in (tree, key) order, one a key; logged in pieces and
+//!           replayed so, without ever being in memory as a whole
 //!   kind 4, options of a tree: its number; body: compression of pages u8, of values u8
 //! ```
 
@@ -31,6 +31,7 @@ pub(crate) enum Record<'a> {
     /// Its body is logged after it.
     Large {
         mark: i64,
+        has_references: bool,
     },
     Options {
         mark: i64,
@@ -45,7 +46,7 @@ impl<'a> Record<'a> {
         let (kind, tree, mark, body) = match *self {
             Record::Commit { mark, batch } => (1u32, 0, mark, batch),
             Record::NewTree { mark, tree, name } => (2, tree.0, mark, name.as_bytes()),
-            Record::Large { mark } => (3, 0, mark, &[][..]),
+            Record::Large { mark, has_references } => (3, u32::from(has_references), mark, &[][..]),
             Record::Options { mark, tree, options } => (4, tree.0, mark, &options[..]),
         };
         let mut header = [0; HEADER];
@@ -65,7 +66,7 @@ impl<'a> Record<'a> {
                 let name = std::str::from_utf8(body).ok()?;
                 Some(Record::NewTree { mark, tree: TreeId(u32_at(4)), name })
             }
-            3 => Some(Record::Large { mark }),
+            3 => Some(Record::Large { mark, has_references: u32_at(4) != 0 }),
             4 => {
                 let options = body.try_into().ok()?;
                 Some(Record::Options { mark, tree: TreeId(u32_at(4)), options })
@@ -83,6 +84,9 @@ impl<'a> Record<'a> {
                 batch.sort();
                 Ok(batch.references(page_size)?)
             }
+            Some(Record::Large { has_references: true, .. }) => {
+                LoggedWrites::of(bytes).references(page_size)
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -93,8 +97,13 @@ impl<'a> Record<'a> {
         page_size: usize,
     ) -> Result<Vec<Reference>> {
         let mut bytes = large.next_piece()?.ok_or_else(bad)?.to_vec();
-        if let Some(Record::Large { .. }) = Record::decode(&bytes) {
-            return Ok(Vec::new());
+        match Record::decode(&bytes) {
+            Some(Record::Large { has_references: false, .. }) => return Ok(Vec::new()),
+            Some(Record::Large { .. }) => {
+                let writes = LoggedWrites { pieces: Some(large), bytes, at: HEADER };
+                return writes.references(page_size);
+            }
+            _ => {}
         }
         while let Some(piece) = large.next_piece()? {
             bytes.extend_from_slice(piece);
@@ -113,17 +122,20 @@ impl<'a> Record<'a> {
     ///
     /// The record is still in the log, so that the pages of its values are not used again.
     pub(crate) fn with_values(bytes: &[u8], pager: &Pager) -> Result<Option<Vec<u8>>> {
-        match Record::decode(bytes) {
-            Some(Record::Commit { batch, .. }) if Batch::has_references(batch) => {
-                let mut batch = Batch::decode(batch.to_vec())?;
-                // Of several writes of one key the last counts; what the others name is nobody's.
-                batch.sort();
-                let mut whole = bytes[..HEADER].to_vec();
-                whole.extend_from_slice(batch.with_values(pager)?.bytes());
-                Ok(Some(whole))
-            }
-            _ => Ok(None),
+        let body = match Record::decode(bytes) {
+            Some(Record::Commit { batch, .. }) => batch,
+            Some(Record::Large { has_references: true, .. }) => &bytes[HEADER..],
+            _ => return Ok(None),
+        };
+        if !Batch::has_references(body) {
+            return Ok(None);
         }
+        let mut batch = Batch::decode(body.to_vec())?;
+        // Of several writes of one key the last counts; what the others name is nobody's.
+        batch.sort();
+        let mut whole = bytes[..HEADER].to_vec();
+        whole.extend_from_slice(batch.with_values(pager)?.bytes());
+        Ok(Some(whole))
     }
 
     /// Does again what the record says, and answers its mark. The bytes passed the log's checksums;
@@ -142,10 +154,8 @@ impl<'a> Record<'a> {
                 }
                 Ok(mark)
             }
-            Some(Record::Large { mark }) => {
-                let mut writes =
-                    LoggedWrites { pieces: None, bytes: bytes[HEADER..].to_vec(), at: 0 };
-                writer.apply_from(&mut writes)?;
+            Some(Record::Large { mark, .. }) => {
+                writer.apply_from(&mut LoggedWrites::of(bytes))?;
                 Ok(mark)
             }
             Some(Record::Options { mark, tree, options }) => {
@@ -161,7 +171,7 @@ impl<'a> Record<'a> {
     pub(crate) fn replay_large(mut large: LargeCommit<'_>, writer: &mut Writer) -> Result<i64> {
         let mut bytes = large.next_piece()?.ok_or_else(bad)?.to_vec();
         match Record::decode(&bytes) {
-            Some(Record::Large { mark }) => {
+            Some(Record::Large { mark, .. }) => {
                 let mut writes = LoggedWrites { pieces: Some(large), bytes, at: HEADER };
                 writer.apply_from(&mut writes)?;
                 Ok(mark)
@@ -209,7 +219,7 @@ impl Record<'_> {
                 each(Logged::Options { tree, options })?;
                 return Ok(mark);
             }
-            Record::Commit { mark, .. } | Record::Large { mark } => mark,
+            Record::Commit { mark, .. } | Record::Large { mark, .. } => mark,
         };
         let mut at = HEADER;
         loop {
@@ -237,6 +247,22 @@ struct LoggedWrites<'c> {
     pieces: Option<LargeCommit<'c>>,
     bytes: Vec<u8>,
     at: usize,
+}
+
+impl LoggedWrites<'_> {
+    /// Those of a record that is in memory.
+    fn of(record: &[u8]) -> Self {
+        LoggedWrites { pieces: None, bytes: record.to_vec(), at: HEADER }
+    }
+
+    /// The values in the file that they name.
+    fn references(mut self, page_size: usize) -> Result<Vec<Reference>> {
+        let mut references = Vec::new();
+        while let Some(write) = self.next_write()? {
+            references.extend(write.reference(page_size)?);
+        }
+        Ok(references)
+    }
 }
 
 impl WriteSource for LoggedWrites<'_> {

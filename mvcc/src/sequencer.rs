@@ -21,10 +21,10 @@ use crate::publish::{Published, State, States};
 use crate::record::{HEADER, Record};
 use crate::span::span;
 use crate::transaction::{Committed, Intent, WriteTx};
+use crate::writes::Writes;
 use crate::{Durability, Error, Isolation, Result};
 use llmdb_storage::{
-    Batch, BatchSource, Budget, CommitMark, MemoryUse, Sealed, TreeId, TreeOptions, Version,
-    WriteSource, Writer,
+    Batch, Budget, CommitMark, MemoryUse, Sealed, TreeId, TreeOptions, Version, Writer,
 };
 use llmdb_wal::{Log, LogConfig, Lsn};
 use parking_lot::MutexGuard;
@@ -38,6 +38,10 @@ const LOG_AHEAD_BYTES: usize = 64 << 10;
 const LOG_AHEAD_BYTES_MAX: usize = 64 << 20;
 /// A commit that takes more than this part of the budget is applied and logged in pieces.
 const LARGE_PART: u64 = 16;
+/// Of the budget of memory, one transaction buffers this part unless it is told otherwise, and so
+/// much at least.
+const TX_PART: u64 = 8;
+const TX_BYTES_MIN: u64 = 4 << 10;
 
 /// What the committing thread owns while it holds the lock.
 #[derive(Debug)]
@@ -62,17 +66,6 @@ pub(crate) struct Sequencer {
     pub(crate) closed: bool,
     /// The file, if it was opened to be read alone.
     pub(crate) at_rest: Option<PathBuf>,
-}
-
-/// Writes that can be gone through again.
-pub(crate) trait Rewind {
-    fn begin(&mut self) -> Box<dyn WriteSource + '_>;
-}
-
-impl Rewind for &Batch {
-    fn begin(&mut self) -> Box<dyn WriteSource + '_> {
-        Box::new(BatchSource::new(self))
-    }
 }
 
 /// What must be durable before a group is published: the last `Sync` commit in it.
@@ -218,34 +211,34 @@ impl Sequencer {
     }
 
     /// As [`Sequencer::enter`], without a record: the next checkpoint makes it durable.
-    fn enter_unlogged(&mut self, batch: &Batch) -> Result<Lsn> {
-        self.writer.apply(batch)?;
+    fn enter_unlogged(&mut self, writes: &Writes) -> Result<Lsn> {
+        match writes.is_spilled() {
+            true => self.writer.attempt(|writer| -> Result<()> {
+                Ok(writer.apply_more(&mut *writes.source()?)?)
+            })?,
+            false => self.writer.apply(writes.in_memory())?,
+        }
         self.seq += 1;
         self.unlogged = Some(self.seq);
         Ok(self.lsn)
     }
 
     /// As [`Sequencer::enter`], for writes that are applied and logged piece by piece, in bounded
-    /// memory: they come twice. The room for `payload_len` bytes of writes is made here.
-    fn enter_large(
-        &mut self,
-        log: &Log,
-        mark: i64,
-        payload_len: usize,
-        writes: &mut dyn Rewind,
-    ) -> Result<Lsn> {
-        log.reserve_pieces(HEADER + payload_len)?;
+    /// memory: they come twice. The room for them is made here.
+    fn enter_large(&mut self, log: &Log, mark: i64, writes: &Writes) -> Result<Lsn> {
+        log.reserve_pieces(HEADER + writes.payload_len())?;
+        let record = Record::Large { mark, has_references: writes.has_references() };
         let buffered_max = self.writer.pager().budget().limit() / 32;
         // What is buffered besides: a piece, and the frame that it is copied into.
         self.settle_log_charge();
         self.charge_log(log, buffered_max as usize)?;
         let seq = self.seq + 1;
         let entered = self.writer.attempt(|writer| -> Result<Lsn> {
-            writer.apply_more(&mut *writes.begin())?;
+            writer.apply_more(&mut *writes.source()?)?;
             let mut appending = log.append_pieces(seq, buffered_max as usize);
             let mut bytes = Vec::new();
-            appending.add(&Record::Large { mark }.encode().0)?;
-            let mut source = writes.begin();
+            appending.add(&record.encode().0)?;
+            let mut source = writes.source()?;
             while let Some(write) = source.next_write()? {
                 bytes.clear();
                 write.encode(&mut bytes);
@@ -396,7 +389,7 @@ impl Shared {
     pub(crate) fn commit<I: Intent>(
         &self,
         tx: &mut WriteTx<'_>,
-        mut batch: Batch,
+        mut writes: Writes,
         ahead: &mut [Ahead<'_>],
         intent: &mut I,
         durability: Durability,
@@ -404,11 +397,11 @@ impl Shared {
         span!("commit");
         let began = Instant::now();
         self.hold_back_writers()?;
-        batch.sort();
-        if batch.bytes().len() > LOG_AHEAD_BYTES && durability != Durability::Checkpoint {
-            self.make_log_room(batch.bytes().len())?;
+        writes.settle(&self.pager)?;
+        if writes.payload_len() > LOG_AHEAD_BYTES && durability != Durability::Checkpoint {
+            self.make_log_room(&writes)?;
         }
-        let own = batch.len();
+        let own = writes.len();
         // While a commit waits to be logged, so is every other: they all wait for one checkpoint.
         let unlogged = durability == Durability::Checkpoint && !self.bulk.is_held();
         let _hold = (!unlogged).then(|| self.bulk.hold());
@@ -417,7 +410,7 @@ impl Shared {
                 self.settle_unlogged()?;
             }
             let logging = if unlogged { Logging::Skip } else { Logging::Do(durability) };
-            if let Some(committed) = self.commit_in_turn(tx, &mut batch, ahead, intent, logging)? {
+            if let Some(committed) = self.commit_in_turn(tx, &mut writes, ahead, intent, logging)? {
                 if committed.wrote {
                     self.metrics.committed(durability, began);
                 }
@@ -425,10 +418,8 @@ impl Shared {
             }
             self.relieve()?;
             // What the intent added was resolved against a state that may have changed.
-            match own {
-                0 => batch = Batch::new(),
-                own if batch.len() == own => {}
-                _ => break,
+            if !writes.go_back(own) {
+                break;
             }
         }
         Err(memory::short().into())
@@ -438,12 +429,12 @@ impl Shared {
     fn commit_in_turn<I: Intent>(
         &self,
         tx: &mut WriteTx<'_>,
-        batch: &mut Batch,
+        writes: &mut Writes,
         ahead: &mut [Ahead<'_>],
         intent: &mut I,
         logging: Logging,
     ) -> Result<Option<Committed>, I::Error> {
-        let mut sequencer = self.enter_past_locks(tx, batch, intent)?;
+        let mut sequencer = self.enter_past_locks(tx, writes, intent)?;
         if logging != Logging::Skip && sequencer.unlogged.is_some() {
             return Ok(None);
         }
@@ -451,13 +442,22 @@ impl Shared {
         // What came between is a conflict only for a transaction that turns out to write.
         let conflict = match tx.isolation {
             Isolation::Serializable => sequencer.recent.conflict(&tx.reads, since),
-            Isolation::Snapshot => (sequencer.recent.conflict(&tx.declared, since))
-                .or_else(|| sequencer.recent.overlap(batch, since)),
+            Isolation::Snapshot => {
+                let recent = &sequencer.recent;
+                match writes.is_spilled() {
+                    true => recent.first_write_of(since, |each| writes.each_key(each))?,
+                    false => recent.overlap(writes.in_memory(), since),
+                }
+                .or(recent.first_write_of(since, |each| intent.keys(each))?)
+            }
             Isolation::ReadCommitted | Isolation::ReadUncommitted => None,
         };
         let last_mark = sequencer.mark;
-        let resolved = intent.resolve(last_mark, &sequencer.writer.reader(), batch);
-        if resolved.is_ok() && batch.is_empty() {
+        let resolved = intent.resolve(last_mark, &sequencer.writer.reader(), writes);
+        if resolved.is_err() && writes.is_short() {
+            return Ok(None);
+        }
+        if resolved.is_ok() && writes.is_empty() {
             drop(sequencer);
             let (seq, mark) = tx.rests_on();
             return Ok(Some(Committed { seq, mark, wrote: false }));
@@ -468,26 +468,25 @@ impl Shared {
         }
         let mark = resolved?;
         let log = sequencer.start_log(self)?;
-        batch.sort();
-        for write in batch.iter() {
+        writes.settle(&self.pager)?;
+        for write in writes.in_memory().iter() {
             let value = write.value.bytes().unwrap_or_default();
             let sizes = self.pager.check_sizes(write.key, value);
             sizes.map_err(Error::from)?;
         }
-        let record = Record::Commit { mark, batch: batch.bytes() };
-        if !tx.weigh_resolved(batch) {
+        if !tx.weigh_resolved(writes) {
             return Ok(None);
         }
-        // Values that were written ahead are few bytes of a batch: they are logged in one piece.
-        let large = batch.bytes().len() as u64 > self.budget().limit() / LARGE_PART
-            && !Batch::has_references(batch.bytes());
-        let entered = match large {
-            _ if logging == Logging::Skip => sequencer.enter_unlogged(batch),
-            true => {
-                let payload_len = batch.iter().map(|write| write.encoded_len()).sum();
-                sequencer.enter_large(&log, mark, payload_len, &mut &*batch)
+        let payload_len = writes.payload_len();
+        let large = payload_len as u64 > self.budget().limit() / LARGE_PART;
+        let entered = match large || writes.is_spilled() {
+            _ if logging == Logging::Skip => sequencer.enter_unlogged(writes),
+            true => sequencer.enter_large(&log, mark, writes),
+            false => {
+                let batch = writes.in_memory();
+                let record = Record::Commit { mark, batch: batch.bytes() };
+                sequencer.enter(&log, record, Some(batch))
             }
-            false => sequencer.enter(&log, record, Some(batch)),
         };
         let lsn = match entered {
             Err(error) if memory::is_short(&error) => return Ok(None),
@@ -498,10 +497,9 @@ impl Shared {
         }
         sequencer.mark = mark;
         let seq = sequencer.seq;
-        let payload_len = batch.bytes().len();
         // The same memory is remembered as that of a recent commit, not as the transaction's.
         tx.give_back();
-        sequencer.recent.push(seq, Arc::new(std::mem::take(batch)));
+        sequencer.recent.push(seq, writes.take_written());
         let needs_sync = logging == Logging::Do(Durability::Sync);
         sequencer.applied(needs_sync.then_some(lsn));
         if sequencer.nothing_waits() {
@@ -536,9 +534,9 @@ impl Shared {
     fn enter_past_locks<I: Intent>(
         &self,
         tx: &WriteTx<'_>,
-        batch: &Batch,
+        writes: &Writes,
         intent: &I,
-    ) -> Result<MutexGuard<'_, Sequencer>> {
+    ) -> Result<MutexGuard<'_, Sequencer>, I::Error> {
         loop {
             let sequencer = self.sequencer.lock();
             sequencer.check_writable()?;
@@ -546,9 +544,9 @@ impl Shared {
                 return Ok(sequencer);
             }
             let locked = self.locks.first_locked(tx.id(), |each| {
-                batch.iter().for_each(|write| each(write.tree, write.key));
-                intent.keys(each);
-            });
+                writes.each_key(each)?;
+                intent.keys(each)
+            })?;
             let Some(key) = locked else { return Ok(sequencer) };
             drop(sequencer);
             self.locks.lock(tx.id(), key, tx.lock_wait_max)?;
@@ -557,13 +555,28 @@ impl Shared {
 
     /// Makes room for a large commit before the lock is taken: zeroing and syncing a new segment
     /// takes long. If somebody else takes the room meanwhile, it is made again under the lock.
-    fn make_log_room(&self, payload_len: usize) -> Result<()> {
+    fn make_log_room(&self, writes: &Writes) -> Result<()> {
         let log = {
             let mut sequencer = self.sequencer.lock();
             sequencer.check_writable()?;
             sequencer.start_log(self)?
         };
-        Ok(log.reserve(HEADER + payload_len)?)
+        match writes.is_spilled() {
+            true => log.reserve_pieces(HEADER + writes.payload_len())?,
+            false => log.reserve(HEADER + writes.payload_len())?,
+        }
+        Ok(())
+    }
+
+    /// Nothing written yet.
+    pub(crate) fn new_writes(&self) -> Writes {
+        Writes::new(self.spill_files.runs(), self.tx_memory_bytes(), self.budget())
+    }
+
+    /// What a transaction buffers of its writes before it spills them.
+    pub(crate) fn tx_memory_bytes(&self) -> u64 {
+        let wanted = self.options.tx_memory_bytes;
+        wanted.unwrap_or(self.budget().limit() / TX_PART).max(TX_BYTES_MIN)
     }
 
     /// The sequencer, at a moment when all that was committed is in the log or in the file.

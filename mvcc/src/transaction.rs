@@ -6,9 +6,10 @@ use crate::engine::Shared;
 use crate::long::{Ahead, ValueWriter, Written};
 use crate::memory::{self, Charge};
 use crate::savepoint::{Savepoint, Savepoints};
+use crate::writes::Writes;
 use crate::{Durability, Error, Isolation, Result, Snapshot, TxView};
 use llmdb_storage::{
-    Batch, Cursor, MemoryUse, NewValue, REFERENCE_BYTES_MIN, Reader, TreeId, View,
+    Cursor, MemoryUse, NewValue, REFERENCE_BYTES_MIN, Reader, Runs, TreeId, View, WriteSource,
 };
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,8 +19,12 @@ use std::time::Duration;
 
 /// Of the budget of memory, what one transaction remembers of its reads takes this part at most.
 const READS_PART: u64 = 8;
+/// Where memory is short, writes are spilled once they are this part of what a transaction buffers.
+const SPILL_PART: u64 = 8;
 /// What a buffered write costs beside its bytes, about.
 const WRITE_BYTES: usize = 40;
+/// What a long value costs beside its bytes, about.
+const AHEAD_BYTES: u64 = 256;
 
 /// A write transaction. Dropping it rolls it back.
 #[must_use = "a transaction does nothing until it commits"]
@@ -30,18 +35,16 @@ pub struct WriteTx<'e> {
     /// What it reads; none where every read takes one of its own.
     snapshot: Option<Snapshot<'e>>,
     pub(crate) isolation: Isolation,
-    writes: Batch,
-    /// Where in `writes` each key was written last; made when own writes are first read.
+    writes: Writes,
+    /// Of the writes in memory, where each key was written last; made when own writes are first read.
     own: Option<BTreeMap<(TreeId, Vec<u8>), usize>>,
     pub(crate) reads: Footprint,
-    /// Keys that the transaction will write, where a layer above resolves them at the commit.
-    pub(crate) declared: Footprint,
     broken: Option<Arc<str>>,
     /// Whether it read anything of others: from then on its snapshot stays what it is.
     has_read: Cell<bool>,
     pub(crate) lock_wait_max: Duration,
     /// Each with the number of writes before it.
-    savepoints: Savepoints<usize>,
+    savepoints: Savepoints<u64>,
     /// Long values that its writes name.
     ahead: Vec<Ahead<'e>>,
     charge: Charge,
@@ -56,11 +59,18 @@ pub trait Intent {
     type Error: From<Error> + fmt::Display;
 
     /// Tells the keys that [`Intent::resolve`] will write, as far as they can be locked
-    /// ([`WriteTx::lock_for_update`]): asked only while there are locks.
-    fn keys(&self, _each: &mut dyn FnMut(TreeId, &[u8])) {}
+    /// ([`WriteTx::lock_for_update`]) or conflict: asked only while there are locks, or where it
+    /// reads a snapshot that is not the newest state.
+    ///
+    /// # Errors
+    /// Whatever makes the commit impossible.
+    fn keys(&self, _each: &mut dyn FnMut(TreeId, &[u8])) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// Adds the resolved writes to `out`, given the newest state, and answers the mark of this
-    /// commit. `last_mark` is that of the commit before. On an error nothing has happened.
+    /// commit. `last_mark` is that of the commit before. On an error nothing has happened. Whoever
+    /// adds more than fits in memory [makes room](Writes::make_room) as it goes.
     ///
     /// # Errors
     /// Whatever makes the commit impossible.
@@ -68,7 +78,7 @@ pub trait Intent {
         &mut self,
         last_mark: i64,
         view: &Reader<'_>,
-        out: &mut Batch,
+        out: &mut Writes,
     ) -> Result<i64, Self::Error>;
 }
 
@@ -90,7 +100,7 @@ struct Plain;
 impl Intent for Plain {
     type Error = Error;
 
-    fn resolve(&mut self, last_mark: i64, _: &Reader<'_>, _: &mut Batch) -> Result<i64> {
+    fn resolve(&mut self, last_mark: i64, _: &Reader<'_>, _: &mut Writes) -> Result<i64> {
         Ok(last_mark)
     }
 }
@@ -119,10 +129,9 @@ impl<'e> WriteTx<'e> {
             by,
             snapshot,
             isolation,
-            writes: Batch::new(),
+            writes: shared.new_writes(),
             own: None,
             reads: Footprint::default(),
-            declared: Footprint::default(),
             broken: None,
             has_read: Cell::new(false),
             lock_wait_max: shared.options.lock_wait_max,
@@ -134,16 +143,26 @@ impl<'e> WriteTx<'e> {
     }
 
     /// Charges what the transaction holds and `more` bytes to the budget of memory. Where it is
-    /// short, reads are remembered more coarsely, and checkpoints make room.
+    /// short, reads are remembered more coarsely, writes are spilled, and checkpoints make room.
     fn weigh(&mut self, more: u64) -> Result<()> {
-        let remembered = self.reads.memory_bytes() + self.declared.memory_bytes();
+        let buffered = self.buffered_bytes();
+        let tx_memory = self.shared.tx_memory_bytes();
+        if buffered + more > tx_memory && buffered > 0 {
+            self.spill()?;
+            self.charge.shrink(self.memory_bytes() + more);
+        }
+        let remembered = self.reads.memory_bytes();
         if remembered < self.shared.budget().limit() / READS_PART
             && self.charge.cover(self.memory_bytes() + more)
         {
             return Ok(());
         }
         self.reads.coarsen();
-        self.declared.coarsen();
+        if self.buffered_bytes() > tx_memory / SPILL_PART
+            && !self.charge.cover(self.memory_bytes() + more)
+        {
+            self.spill()?;
+        }
         self.charge.shrink(self.memory_bytes() + more);
         if self.charge.cover(self.memory_bytes() + more) {
             return Ok(());
@@ -155,9 +174,16 @@ impl<'e> WriteTx<'e> {
         }
     }
 
+    /// Moves the writes in memory to the transaction's file.
+    fn spill(&mut self) -> Result<()> {
+        self.writes.spill()?;
+        self.own = None;
+        Ok(())
+    }
+
     /// Charges the resolved writes of a commit under way; `false` where memory is short.
-    pub(crate) fn weigh_resolved(&mut self, batch: &Batch) -> bool {
-        self.charge.cover(self.memory_bytes() + batch.memory_bytes())
+    pub(crate) fn weigh_resolved(&mut self, writes: &Writes) -> bool {
+        self.charge.cover(self.memory_bytes() + writes.memory_bytes())
     }
 
     /// What was buffered is handed on.
@@ -165,13 +191,31 @@ impl<'e> WriteTx<'e> {
         self.charge.shrink(0);
     }
 
-    fn memory_bytes(&self) -> u64 {
+    /// Memory of what can be spilled.
+    fn buffered_bytes(&self) -> u64 {
         // The index of own writes takes about as much as they do.
         let copies = if self.own.is_some() { 2 } else { 1 };
-        copies * self.writes.memory_bytes()
+        copies * self.writes.in_memory().memory_bytes()
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.buffered_bytes()
+            + self.writes.runs().memory_bytes()
             + self.reads.memory_bytes()
-            + self.declared.memory_bytes()
+            + self.ahead.len() as u64 * AHEAD_BYTES
             + self.above_bytes
+    }
+
+    /// How much of its writes the layer above may keep in memory: beyond that it spills them to
+    /// [runs](WriteTx::new_runs) of its own.
+    pub fn tx_memory_bytes(&self) -> u64 {
+        self.shared.tx_memory_bytes()
+    }
+
+    /// For the layer above, to spill what it buffers; the file is made at the first run and goes with
+    /// it.
+    pub fn new_runs(&self) -> Runs {
+        self.shared.spill_files.runs()
     }
 
     /// Charges memory that the layer above uses for the transaction.
@@ -179,7 +223,12 @@ impl<'e> WriteTx<'e> {
     /// # Errors
     /// [`Error::Storage`] with `CacheFull`: memory is short. The transaction goes on without.
     pub fn weigh_above(&mut self, bytes: u64) -> Result<()> {
-        self.weigh(bytes.saturating_sub(self.above_bytes))?;
+        if bytes < self.above_bytes {
+            self.above_bytes = bytes;
+            self.charge.shrink(self.memory_bytes());
+            return Ok(());
+        }
+        self.weigh(bytes - self.above_bytes)?;
         self.above_bytes = bytes;
         Ok(())
     }
@@ -226,7 +275,13 @@ impl<'e> WriteTx<'e> {
     /// Damage on the way; the transaction can then only be rolled back.
     pub fn get(&mut self, tree: TreeId, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some(i) = self.own_writes().get(&(tree, key.to_vec())).copied() {
-            return self.own_value(i);
+            return self.own_value(self.writes.in_memory().get(i).value);
+        }
+        if self.writes.is_spilled() {
+            let own = self.writes.runs().newest(tree, key, |write| self.own_value(write.value));
+            if let Some(own) = self.keep_whole(own)? {
+                return own;
+            }
         }
         self.note_read(tree, key);
         let read = self.view().get(tree, key).map(|value| value.map(|value| value.into_vec()));
@@ -248,20 +303,46 @@ impl<'e> WriteTx<'e> {
         let read = self.read_range(tree, from, to);
         let mut entries = self.keep_whole(read)?;
         let below = |key: &[u8]| to.is_none_or(|to| key < to);
+        let mut own = |key: &[u8], value: Option<Vec<u8>>| match value {
+            Some(value) => entries.insert(key.to_vec(), value),
+            None => entries.remove(key),
+        };
+        if self.writes.is_spilled() {
+            let spilled = self.read_spilled(tree, from, below, &mut own);
+            self.keep_whole(spilled)??;
+        }
         self.own_writes();
-        let own = self.own.iter().flat_map(|own| own.range((tree, from.to_vec())..));
-        for ((_, key), i) in own.take_while(|((t, key), _)| *t == tree && below(key)) {
-            match self.own_value(*i)? {
-                Some(value) => entries.insert(key.clone(), value),
-                None => entries.remove(key),
-            };
+        let newer = self.own.iter().flat_map(|own| own.range((tree, from.to_vec())..));
+        for ((_, key), i) in newer.take_while(|((t, key), _)| *t == tree && below(key)) {
+            own(key, self.own_value(self.writes.in_memory().get(*i).value)?);
         }
         Ok(entries.into_iter().collect())
     }
 
-    /// What own write number `i` gives its key.
-    fn own_value(&self, i: usize) -> Result<Option<Vec<u8>>> {
-        match self.writes.get(i).value {
+    /// Gives the own writes of a range that were spilled to `own`.
+    fn read_spilled<T>(
+        &self,
+        tree: TreeId,
+        from: &[u8],
+        below: impl Fn(&[u8]) -> bool,
+        own: &mut impl FnMut(&[u8], Option<Vec<u8>>) -> T,
+    ) -> llmdb_storage::Result<Result<()>> {
+        let mut spilled = self.writes.runs().newest_from(Some((tree, from)))?;
+        while let Some(write) = spilled.next_write()?
+            && write.tree == tree
+            && below(write.key)
+        {
+            match self.own_value(write.value) {
+                Ok(value) => own(write.key, value),
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+        Ok(Ok(()))
+    }
+
+    /// What an own write gives its key.
+    fn own_value(&self, value: NewValue<'_>) -> Result<Option<Vec<u8>>> {
+        match value {
             NewValue::Absent => Ok(None),
             NewValue::Bytes(bytes) => Ok(Some(bytes.to_vec())),
             NewValue::Reference(descriptor) => {
@@ -313,7 +394,7 @@ impl<'e> WriteTx<'e> {
             return self.put_written(tree, key, writer.finish()?);
         }
         self.weigh(2 * (WRITE_BYTES + key.len() + value.len()) as u64)?;
-        self.writes.put(tree, key, value);
+        self.writes.batch().put(tree, key, value);
         self.wrote(tree, key);
         Ok(())
     }
@@ -331,11 +412,13 @@ impl<'e> WriteTx<'e> {
         match value {
             Written::Short(value) => {
                 self.shared.pager.check_sizes(key, &value)?;
-                self.writes.put(tree, key, &value);
+                self.weigh(2 * (WRITE_BYTES + key.len() + value.len()) as u64)?;
+                self.writes.batch().put(tree, key, &value);
             }
             Written::Long(ahead) => {
                 self.shared.pager.check_sizes(key, &[])?;
-                self.writes.put_reference(tree, key, &[], ahead.reference());
+                self.weigh(AHEAD_BYTES + 2 * (WRITE_BYTES + key.len()) as u64)?;
+                self.writes.batch().put_reference(tree, key, &[], ahead.reference());
                 self.ahead.push(ahead);
             }
         }
@@ -355,21 +438,21 @@ impl<'e> WriteTx<'e> {
     pub fn delete(&mut self, tree: TreeId, key: &[u8]) -> Result<()> {
         self.shared.pager.check_sizes(key, &[])?;
         self.weigh(2 * (WRITE_BYTES + key.len()) as u64)?;
-        self.writes.delete(tree, key);
+        self.writes.batch().delete(tree, key);
         self.wrote(tree, key);
         Ok(())
     }
 
     /// Keeps the index of own writes up to date, where there is one.
     fn wrote(&mut self, tree: TreeId, key: &[u8]) {
-        let i = self.writes.len() - 1;
+        let i = self.writes.in_memory().len() - 1;
         if let Some(own) = &mut self.own {
             own.insert((tree, key.to_vec()), i);
         }
     }
 
     fn own_writes(&mut self) -> &BTreeMap<(TreeId, Vec<u8>), usize> {
-        let writes = &self.writes;
+        let writes = self.writes.in_memory();
         self.own.get_or_insert_with(|| {
             let places = writes.iter().enumerate();
             places.map(|(i, write)| ((write.tree, write.key.to_vec()), i)).collect()
@@ -391,12 +474,6 @@ impl<'e> WriteTx<'e> {
             self.reads.range(tree, from, to);
             let _ = self.weigh(0);
         }
-    }
-
-    /// Declares that the commit's [`Intent`] will write `key`.
-    pub fn note_write(&mut self, tree: TreeId, key: &[u8]) {
-        self.declared.key(tree, key);
-        let _ = self.weigh(0);
     }
 
     /// How long it waits for a lock, if not as the options say.
@@ -493,9 +570,10 @@ impl<'e> WriteTx<'e> {
         if let Some(cause) = self.broken.clone() {
             return Err(Error::Broken { cause }.into());
         }
-        let batch = std::mem::take(&mut self.writes);
+        let writes = std::mem::replace(&mut self.writes, self.shared.new_writes());
+        self.own = None;
         let mut ahead = std::mem::take(&mut self.ahead);
-        self.shared.commit(&mut self, batch, &mut ahead, intent, durability)
+        self.shared.commit(&mut self, writes, &mut ahead, intent, durability)
     }
 
     /// Forgets everything. The same as dropping it.

@@ -93,6 +93,15 @@ impl<'b> NewValue<'b> {
 }
 
 impl<'b> Write<'b> {
+    /// The value written ahead that it names, if it names one.
+    ///
+    /// # Errors
+    /// [`Error::CorruptPage`] where the descriptor contradicts itself: the bytes may come from a log.
+    pub fn reference(&self, page_size: usize) -> Result<Option<Reference>> {
+        let extents = self.extents(page_size)?;
+        Ok(extents.map(|(extents, _)| Reference { extents: Arc::new(extents) }))
+    }
+
     /// Where the value lies that it names, and the head before that; `None` if it names none.
     pub(crate) fn extents(&self, page_size: usize) -> Result<Option<(Extents, &'b [u8])>> {
         match self.value {
@@ -273,6 +282,19 @@ impl Batch {
         self.places.iter().map(|place| self.write_at(place.start))
     }
 
+    /// Every write and its number in [`Batch::iter`], in (tree, key) order, those of one key as they
+    /// were added. Memory for the numbers.
+    pub fn in_order(&self) -> impl Iterator<Item = (usize, Write<'_>)> {
+        let mut order: Vec<u32> = (0..self.places.len() as u32).collect();
+        if !self.sorted {
+            order.sort_by(|&a, &b| {
+                let (a, b) = (&self.places[a as usize], &self.places[b as usize]);
+                self.order_of(a, b, self.key_at(b.start))
+            });
+        }
+        order.into_iter().map(|i| (i as usize, self.get(i as usize)))
+    }
+
     /// The `i`-th write of [`Batch::iter`].
     pub fn get(&self, i: usize) -> Write<'_> {
         self.write_at(self.places[i].start)
@@ -351,9 +373,7 @@ impl Batch {
     pub fn references(&self, page_size: usize) -> Result<Vec<Reference>> {
         let mut references = Vec::new();
         for write in self.iter() {
-            if let Some((extents, _)) = write.extents(page_size)? {
-                references.push(Reference { extents: Arc::new(extents) });
-            }
+            references.extend(write.reference(page_size)?);
         }
         Ok(references)
     }

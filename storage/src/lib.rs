@@ -45,6 +45,7 @@
 //! - `salvage`: what a damaged file still holds, found by its trees and by searching for leaves
 //! - `image`, `increment`, `restore`: copies of a checkpoint, of what changed since another, and back
 //!
+//! - [`Runs`]: writes beyond memory, in a file of their own
 //! - `compress`, `packed_page`: values and leaves made smaller, where a tree wants that
 //! - `separators`, `wipe`: leaving nothing of what is gone, where that is asked for
 //!
@@ -116,6 +117,7 @@ mod reader;
 #[allow(unsafe_code, reason = "values are read by the writer that moves them")]
 mod relocate;
 mod restore;
+mod runs;
 mod salvage;
 mod separators;
 mod source;
@@ -165,6 +167,7 @@ pub use pin::Pinned;
 pub use reader::{Reader, Roots};
 pub use relocate::Relocation;
 pub use restore::Restoring;
+pub use runs::{MakeFile, Merge, Newest, Runs};
 pub use salvage::{LostRange, Salvage, SalvageReport, TreeSalvage};
 pub use source::PageSource;
 pub use space::{Reservation, RunId};

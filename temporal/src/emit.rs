@@ -6,8 +6,9 @@ use crate::codec::head::{Head, Kind};
 use crate::codec::key::{self, EncodedKey};
 use crate::codec::rect::Rect;
 use crate::events::{self, Events, RUN_MAX};
+use crate::ops::Ops;
 use crate::resolve::{Chosen, OldHead};
-use crate::{EventId, Interval, Op, Result, Trees, TxTime};
+use crate::{EventId, Interval, Result, Trees, TxTime};
 use llmdb_storage::{Batch, Entry, View};
 use std::borrow::Cow;
 
@@ -16,7 +17,7 @@ pub(crate) struct Outcome<'v, V> {
     pub(crate) view: &'v V,
     pub(crate) trees: Trees,
     pub(crate) key: &'v EncodedKey,
-    pub(crate) ops: &'v [Op],
+    pub(crate) ops: Ops<'v>,
     pub(crate) tx: TxTime,
     pub(crate) old: Option<OldHead<'v>>,
     /// The operations on the key and their resolved intervals, in order.
@@ -122,7 +123,7 @@ impl<V: View> Outcome<'_, V> {
             if !self.opened.iter().any(|rect| rect.event == event) {
                 continue;
             }
-            let written = &self.ops[op as usize];
+            let written = self.ops.get(op);
             let line = Line { kind: written.change_kind(), valid, key: self.key.bytes() };
             bytes.clear();
             line.encode(&mut bytes);
@@ -149,7 +150,7 @@ impl<V: View> Outcome<'_, V> {
     /// Whether an own event needs an entry of its own: not if the head is all of it, and its value
     /// too.
     fn is_stored(&self, event: EventId, written: Interval) -> bool {
-        if self.ops[event.op as usize].long().is_some() {
+        if self.ops.get(event.op).long().is_some() {
             return true;
         }
         let all = |rect: Rect| rect.event == event && rect.valid == written;
@@ -161,7 +162,7 @@ impl<V: View> Outcome<'_, V> {
         Ok(match &self.old {
             _ if head.kind != Kind::Value => Some(Cow::Borrowed(&[])),
             _ if head.event.tx == self.tx => {
-                let op = &self.ops[head.event.op as usize];
+                let op = self.ops.get(head.event.op);
                 op.long().is_none().then(|| Cow::Borrowed(op.value()))
             }
             Some(old) if old.head.has_value_of(head.event) => Some(Cow::Borrowed(&*old.value)),

@@ -34,7 +34,8 @@
 //! - `read`: one module a question; `read::locate` is the heart;
 //! - `kept`, `retention`, `retire`: which T's are answered, which a policy keeps, giving up the rest;
 //! - `erase`: taking every trace of a key out of the trees;
-//! - `overlay`, `pending`: a transaction's reads of its own writes;
+//! - `overlay`, `pending`: a transaction's reads of its own writes, in memory and beyond; `ops`: by
+//!   their numbers;
 //! - `verify`: the invariants, checked; `rebuild`: all trees anew from the events that are left.
 //!
 //! # The shape of what is stored
@@ -87,6 +88,7 @@ mod ids;
 mod kept;
 mod layer;
 mod op;
+mod ops;
 mod overlay;
 mod pending;
 mod read;
@@ -106,7 +108,7 @@ pub use ids::{EventId, PartitionId, TreeName, Trees};
 pub use kept::Kept;
 pub use op::{ChangeKind, Op, OpKind, When, head_key, place_of, user_key};
 pub use overlay::{Overlay, OverlayCursor};
-pub use pending::Pending;
+pub use pending::{Pending, Sink};
 pub use read::{
     Absences, Began, Body, Change, Changes, Diff, DiffRow, History, KeyRange, Opened, Reader,
     Rectangle, Row, Scan, Segment, Version, Versions,

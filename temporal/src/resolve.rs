@@ -12,6 +12,7 @@ use crate::codec::key::{self, EncodedKey};
 use crate::codec::rect::Rect;
 use crate::emit::Outcome;
 use crate::layer::Layer;
+use crate::ops::Ops;
 use crate::value::Value;
 use crate::{Error, EventId, Interval, Op, Result, TreeName, Trees, TxTime, ValidTime};
 use llmdb_storage::{Batch, View};
@@ -33,21 +34,32 @@ pub fn resolve<V: View>(
     note: Option<&[u8]>,
     out: &mut Batch,
 ) -> Result<()> {
-    if tx >= TxTime::INFINITY {
-        return Err(Error::TxExhausted);
-    }
+    check_tx(tx)?;
     let place = |&i: &u32| (ops[i as usize].partition, ops[i as usize].key.as_slice());
     let mut order: Vec<u32> = (0..ops.len() as u32).collect();
     order.sort_by(|a, b| place(a).cmp(&place(b))); // stable: operations on a key keep their order
     for group in order.chunk_by(|a, b| place(a) == place(b)) {
-        resolve_key(view, trees, ops, group, tx, out)?;
+        resolve_key(view, trees, Ops::from(0, ops), group, tx, out)?;
     }
     if let Some(note) = note
         && !ops.is_empty()
     {
-        out.put(trees.notes, &key::note(tx), note);
+        put_note(trees, tx, note, out);
     }
     Ok(())
+}
+
+/// Refuses the time that stands for ever.
+pub(crate) fn check_tx(tx: TxTime) -> Result<()> {
+    match tx >= TxTime::INFINITY {
+        true => Err(Error::TxExhausted),
+        false => Ok(()),
+    }
+}
+
+/// Appends what a transaction says of itself.
+pub(crate) fn put_note(trees: &Trees, tx: TxTime, note: &[u8], out: &mut Batch) {
+    out.put(trees.notes, &key::note(tx), note);
 }
 
 /// The head of a key before the transaction.
@@ -73,12 +85,12 @@ pub(crate) enum Chosen {
 pub(crate) fn resolve_key<V: View>(
     view: &V,
     trees: &Trees,
-    ops: &[Op],
+    ops: Ops<'_>,
     group: &[u32],
     tx: TxTime,
     out: &mut Batch,
 ) -> Result<()> {
-    let first = &ops[group[0] as usize];
+    let first = ops.get(group[0]);
     let key = EncodedKey::new(first.partition, &first.key)?;
     let old = load_head(view, trees, &key, tx)?;
     let head = old.as_ref().map(|old| old.head);
@@ -87,7 +99,7 @@ pub(crate) fn resolve_key<V: View>(
     let mut layer = Layer::new();
     let mut written = Vec::with_capacity(group.len());
     for &op in group {
-        let (from, to) = ops[op as usize].span(tx)?;
+        let (from, to) = ops.get(op).span(tx)?;
         let to = match to {
             Some(to) => to,
             None => open_end(&layer, &mut belief, from)?,
@@ -108,7 +120,7 @@ pub(crate) fn resolve_key<V: View>(
         tx_from: tx,
         tx_to: TxTime::INFINITY,
         event: EventId { tx, op: piece.op },
-        absence: ops[piece.op as usize].is_absence(),
+        absence: ops.get(piece.op).is_absence(),
     }));
     let chosen = choose(&mut belief, &layer, &opened, head, tx.as_valid())?;
     Outcome { view, trees: *trees, key: &key, ops, tx, old, written, closed, opened, chosen }

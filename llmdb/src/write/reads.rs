@@ -8,8 +8,8 @@ use crate::{
     decode,
 };
 use llmdb_mvcc::{Snapshot, TxView};
-use llmdb_storage::TreeId;
-use llmdb_temporal::{Absences, At, EventId, KeyRange, Overlay, Reader, head_key};
+use llmdb_storage::{Batch, TreeId};
+use llmdb_temporal::{Absences, At, EventId, KeyRange, Overlay, Pending, Reader, Trees, head_key};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
@@ -77,6 +77,28 @@ impl Reads {
     }
 }
 
+/// A transaction's own writes, to be laid over what it sees a part of the keys at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Own<'t> {
+    pending: &'t Pending,
+    trees: &'t Trees,
+    /// When they happen.
+    tx: TxTime,
+    /// About so many bytes of entries at a time.
+    bytes_max: u64,
+}
+
+impl Own<'_> {
+    /// [`Pending::resolve_part`]
+    pub(crate) fn resolve_part(
+        &self,
+        view: &Snapshot<'_>,
+        range: KeyRange,
+    ) -> Result<(Batch, KeyRange, Option<KeyRange>)> {
+        Ok(self.pending.resolve_part(view, self.trees, self.tx, range, self.bytes_max)?)
+    }
+}
+
 /// What one read sees: a state of others, and where it stands that says nothing else.
 pub(super) struct Seen<'t, 'db> {
     pub(super) view: TxView<'t, 'db>,
@@ -101,6 +123,12 @@ impl<'db> WriteTx<'db> {
             TxView::Own(_) => provisional(self.core, view.mark())?,
         };
         Ok(Seen { view, now })
+    }
+
+    /// Its own writes, as of `now`.
+    fn own(&self, now: At) -> Own<'_> {
+        let (pending, trees) = (&self.pending, &self.core.trees);
+        Own { pending, trees, tx: now.tx, bytes_max: self.tx.tx_memory_bytes() }
     }
 
     fn note_key(&self, partition: PartitionId, user_key: &[u8]) -> Result<()> {
@@ -199,8 +227,8 @@ impl<'db> WriteTx<'db> {
             seen.check_kept(self.core, partition, at.tx)?;
             let Seen { view, now } = seen;
             let trees = &self.core.trees;
-            let own = self.pending.overlay_range(&*view, trees, now.tx, &range)?.into_batch();
-            Ok(Scan::of_write(view, own, self.core, &self.broken, partition, range, at))
+            let own = self.own(now);
+            Scan::of_write(view, own, self.core, &self.broken, partition, range, at)
         }))
     }
 
@@ -271,9 +299,17 @@ impl<'db> WriteTx<'db> {
             seen.check_kept(self.core, partition, b.tx)?;
             let Seen { view, now } = seen;
             let trees = &self.core.trees;
-            let overlay = self.pending.overlay_range(&*view, trees, now.tx, &range)?;
-            let rows = Reader::new(&overlay, trees).diff(range, a, b);
-            rows.map(|row| decode::diff_row(row?)).collect()
+            let own = self.own(now);
+            let (mut all, mut rest) = (Vec::new(), Some(range));
+            while let Some(range) = rest {
+                let (batch, part, behind) = own.resolve_part(&view, range)?;
+                rest = behind;
+                let overlay = Overlay::over(&*view, &batch);
+                for row in Reader::new(&overlay, trees).diff(part, a, b) {
+                    all.push(decode::diff_row(row?)?);
+                }
+            }
+            Ok(all)
         }))
     }
 
@@ -283,7 +319,8 @@ impl<'db> WriteTx<'db> {
     /// `Serializable` it rests on there being no other commit, unless `to` is in the past.
     ///
     /// # Errors
-    /// Damage, after which it can only be rolled back.
+    /// Damage, after which it can only be rolled back. [`Error::CacheFull`](crate::Error::CacheFull)
+    /// where it has spilled its writes ([`Options::tx_memory_bytes`](crate::Options::tx_memory_bytes)).
     pub fn changes(
         &self,
         from: TxTime,

@@ -46,6 +46,8 @@ mod partitions;
 mod read_only;
 #[path = "../it/retention.rs"]
 mod retention;
+#[path = "../it/spilled.rs"]
+mod spilled;
 #[path = "../it/stream.rs"]
 mod stream;
 #[path = "../it/support.rs"]

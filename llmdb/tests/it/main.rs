@@ -27,6 +27,7 @@ mod partitions;
 mod read_only;
 mod repair;
 mod retention;
+mod spilled;
 mod stream;
 mod support;
 mod transactions;

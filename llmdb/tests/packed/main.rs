@@ -22,6 +22,8 @@ mod erase;
 mod model;
 #[path = "../it/repair.rs"]
 mod repair;
+#[path = "../it/spilled.rs"]
+mod spilled;
 #[path = "../it/stream.rs"]
 mod stream;
 #[path = "../it/support.rs"]

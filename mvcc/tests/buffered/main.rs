@@ -30,5 +30,7 @@ mod refusals;
 mod regressions;
 #[path = "../it/savepoints.rs"]
 mod savepoints;
+#[path = "../it/spilled.rs"]
+mod spilled;
 #[path = "../it/stress.rs"]
 mod stress;

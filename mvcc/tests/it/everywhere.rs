@@ -61,6 +61,8 @@ fn judge(disk: &MemVfs, progress: &Progress, what: &str) {
         Ok(engine) => engine,
         Err(error) => panic!("{what}: {error}"),
     };
+    let left = disk.kind(Path::new("/t.llmdb-spill")).unwrap();
+    assert!(left.is_none(), "{what}: what a transaction spilled is still there");
     verify(&engine);
     let found = engine.tree("t").map(|tree| contents(&engine, tree)).unwrap_or_default();
     let fits = progress.states[progress.acknowledged..].contains(&found);
@@ -188,7 +190,8 @@ fn step(watch: &Watch, engine: &Engine, random: &mut Random, step: u32) {
     }
 }
 
-/// A commit that takes more memory than there is: its pages are spilled, its log is in pieces.
+/// A commit that takes more memory than there is: its writes and its pages are spilled, its log is in
+/// pieces, and names a long value.
 fn large_step(watch: &Watch, engine: &Engine, random: &mut Random) {
     let tree = engine.tree("t").unwrap();
     let mut state = watch.progress.lock().unwrap().states.last().unwrap().clone();
@@ -199,6 +202,8 @@ fn large_step(watch: &Watch, engine: &Engine, random: &mut Random) {
         tx.put(tree, &key, &[byte; 330]).unwrap();
         state.insert(key.to_vec(), vec![byte; 330]);
     }
+    tx.put(tree, b"long", &[byte; 40_000]).unwrap();
+    state.insert(b"long".to_vec(), vec![byte; 40_000]);
     watch.progress.lock().unwrap().states.push(state);
     tx.commit(Durability::Sync).unwrap();
     let mut progress = watch.progress.lock().unwrap();

@@ -23,4 +23,5 @@ mod savepoints;
 mod shrink;
 #[cfg(feature = "tracing")]
 mod spans;
+mod spilled;
 mod stress;

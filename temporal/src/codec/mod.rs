@@ -11,5 +11,6 @@ pub(crate) mod fork;
 pub(crate) mod head;
 pub(crate) mod kept;
 pub(crate) mod key;
+pub(crate) mod op;
 pub(crate) mod rect;
 pub(crate) mod take;

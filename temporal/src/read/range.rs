@@ -41,6 +41,12 @@ impl KeyRange {
         self
     }
 
+    /// The part before `key`, encoded, and the part from it on.
+    pub(crate) fn split_at(self, key: &[u8]) -> (Self, Self) {
+        let Self { from, to } = self;
+        (Self { from, to: Some(key.to_vec()) }, Self { from: key.to_vec(), to })
+    }
+
     /// The keys of `heads` that the range spans, from the first to the one behind the last
     /// (`None`: to the end of the tree): what a scan reads, and so what a transaction that ran it
     /// must see unchanged.
