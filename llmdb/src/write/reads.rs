@@ -226,7 +226,6 @@ impl<'db> WriteTx<'db> {
             let at = at(seen.now);
             seen.check_kept(self.core, partition, at.tx)?;
             let Seen { view, now } = seen;
-            let trees = &self.core.trees;
             let own = self.own(now);
             Scan::of_write(view, own, self.core, &self.broken, partition, range, at)
         }))
