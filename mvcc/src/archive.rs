@@ -25,11 +25,12 @@
 //! A file has its name only once it is durable, so that copying goes on behind the last name after
 //! any crash. Within a lineage a commit has one number for good, so no file is ever written twice.
 
+use crate::engine::whole_max;
 use crate::record::Record;
 use crate::{Error, Result};
 use llmdb_storage::Pager;
 use llmdb_vfs::{File, OpenMode, Vfs};
-use llmdb_wal::{LogConfig, Lsn, Recovery, ReplayError};
+use llmdb_wal::{LogConfig, Lsn, Recovery, ReplayError, Replayed};
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,12 +102,13 @@ impl Header {
         Ok(header)
     }
 
-    fn checksum(&self, seq: u64, payload: &[u8]) -> u32 {
+    /// The checksum of a record whose payload of `len` bytes has checksum `payload`.
+    fn checksum(&self, seq: u64, len: u64, payload: &crc32fast::Hasher) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.encode()[IDENTITY]);
         crc.update(&seq.to_le_bytes());
-        crc.update(&(payload.len() as u64).to_le_bytes());
-        crc.update(payload);
+        crc.update(&len.to_le_bytes());
+        crc.combine(payload);
         crc.finalize()
     }
 
@@ -197,18 +199,27 @@ pub(crate) fn bring_up(dir: &Path, source: &Source, done: &mut Option<Archived>)
     };
     let after = done.map_or(0, |done| done.last);
     let mut files = Files { dir, source, open: None, done };
-    let read = log.replay(|commit| -> Result<(), Stop> {
-        if commit.end > source.durable {
+    let pager = &source.pager;
+    let read = log.replay_bounded(whole_max(pager), |replayed| -> Result<(), Stop> {
+        let (seq, end) = match &replayed {
+            Replayed::Whole(commit) => (commit.seq, commit.end),
+            Replayed::Large(commit) => (commit.seq, commit.end),
+        };
+        if end > source.durable {
             return Err(Stop::Durable);
         }
-        if commit.seq > after {
-            let whole = Record::with_values(commit.payload, &source.pager);
-            let whole = whole.map_err(Stop::Failed)?;
-            let payload = whole.as_deref().unwrap_or(commit.payload);
-            files.push(commit.seq, payload, commit.end).map_err(Stop::Failed)?;
+        if seq > after {
+            let pushed = files.push(seq, end, |give| match replayed {
+                Replayed::Whole(commit) => {
+                    let whole = Record::with_values(commit.payload, pager)?;
+                    give(whole.as_deref().unwrap_or(commit.payload))
+                }
+                Replayed::Large(commit) => Record::each_piece_with_values(commit, pager, give),
+            });
+            pushed.map_err(Stop::Failed)?;
         }
         // Beyond this the log is being written.
-        if commit.end == source.durable { Err(Stop::Durable) } else { Ok(()) }
+        if end == source.durable { Err(Stop::Durable) } else { Ok(()) }
     });
     match read {
         Ok(_) | Err(ReplayError::Apply(Stop::Durable)) => files.finish(),
@@ -241,7 +252,13 @@ impl Files<'_> {
         self.dir.join(format!("{:016x}.new", self.source.lineage))
     }
 
-    fn push(&mut self, seq: u64, payload: &[u8], end: Lsn) -> Result<()> {
+    /// Adds the record of commit `seq`, which ends at `end` in the log; `payload` gives its bytes.
+    fn push(
+        &mut self,
+        seq: u64,
+        end: Lsn,
+        payload: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
         // Commits that were not logged leave a gap in their numbers: another file, another run.
         if self.open.as_ref().is_some_and(|open| open.header.last + 1 != seq) {
             self.finish()?;
@@ -253,16 +270,8 @@ impl Files<'_> {
             self.open = Some(Open { file, header, buffer: Vec::new() });
         }
         let open = self.open.as_mut().expect("opened just now");
-        let sum = open.header.checksum(seq, payload);
-        open.buffer.extend_from_slice(&seq.to_le_bytes());
-        open.buffer.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-        open.buffer.extend_from_slice(&sum.to_le_bytes());
-        open.buffer.extend_from_slice(&[0; 4]);
-        open.buffer.extend_from_slice(payload);
+        open.add(seq, payload)?;
         (open.header.last, open.header.end) = (seq, end.get());
-        if open.buffer.len() >= WRITE_BYTES {
-            open.write()?;
-        }
         if open.header.bytes >= FILE_BYTES { self.finish() } else { Ok(()) }
     }
 
@@ -282,6 +291,32 @@ impl Files<'_> {
 }
 
 impl Open {
+    /// Adds a record; how long it is, is known at its end.
+    fn add(
+        &mut self,
+        seq: u64,
+        payload: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        let at = self.header.bytes + self.buffer.len() as u64;
+        self.buffer.extend_from_slice(&[0; RECORD]);
+        let (mut len, mut crc) = (0, crc32fast::Hasher::new());
+        payload(&mut |piece| {
+            len += piece.len() as u64;
+            crc.update(piece);
+            self.buffer.extend_from_slice(piece);
+            if self.buffer.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
+        })?;
+        let mut head = [0; RECORD];
+        head[..8].copy_from_slice(&seq.to_le_bytes());
+        head[8..16].copy_from_slice(&len.to_le_bytes());
+        head[16..20].copy_from_slice(&self.header.checksum(seq, len, &crc).to_le_bytes());
+        match at.checked_sub(self.header.bytes) {
+            Some(at) => self.buffer[at as usize..][..RECORD].copy_from_slice(&head),
+            None => self.file.write_all_at(&[IoSlice::new(&head)], HEADER as u64 + at)?,
+        }
+        Ok(())
+    }
+
     fn write(&mut self) -> Result<()> {
         let at = HEADER as u64 + self.header.bytes;
         self.file.write_all_at(&[IoSlice::new(&self.buffer)], at)?;
@@ -326,7 +361,9 @@ pub(crate) fn read_records(
             }
             payload.resize(len as usize, 0);
             file.read_exact_at(&mut payload, at + RECORD as u64)?;
-            if header.checksum(seq, &payload) != sum {
+            let mut crc = crc32fast::Hasher::new();
+            crc.update(&payload);
+            if header.checksum(seq, len, &crc) != sum {
                 return Err(damaged(&path, "a record is damaged"));
             }
             at += RECORD as u64 + len;

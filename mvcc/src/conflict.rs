@@ -5,10 +5,9 @@
 //! no transaction that is open or yet to begin can have missed them. Of a commit that was spilled
 //! is kept what memory reaches for: which keys it may have written.
 
-use crate::writes::Written;
+use crate::written::Written;
 use llmdb_storage::{Batch, Budget, MemoryUse, TreeId};
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Of the budget of memory, recent commits take this part at most. A transaction that was open for
@@ -66,136 +65,6 @@ impl Footprint {
         self.keys.iter().any(|(tree, key)| written.touches_key(*tree, key))
             || (self.ranges.iter())
                 .any(|(tree, from, to)| written.touches(*tree, from, to.as_deref()))
-    }
-}
-
-impl Written {
-    fn memory_bytes(&self) -> u64 {
-        match self {
-            Written::Few(batch) => batch.memory_bytes(),
-            Written::Many(touched) => touched.memory_bytes(),
-        }
-    }
-
-    fn touches_key(&self, tree: TreeId, key: &[u8]) -> bool {
-        match self {
-            Written::Few(batch) => batch.touches_key(tree, key),
-            Written::Many(touched) => touched.touches_key(tree, key),
-        }
-    }
-
-    fn touches(&self, tree: TreeId, from: &[u8], to: Option<&[u8]>) -> bool {
-        match self {
-            Written::Few(batch) => batch.touches(tree, from, to),
-            Written::Many(touched) => touched.touches(tree, from, to),
-        }
-    }
-}
-
-/// Which keys may have been written: all that were, and others. Single keys by a filter (Bloom,
-/// 1970), ranges by stretches of keys that follow one another.
-#[derive(Debug)]
-pub(crate) struct Touched {
-    filter: Vec<u64>,
-    stretches: Vec<Stretch>,
-    /// So many keys make a stretch.
-    keys_each: u64,
-    /// In the last one.
-    keys_last: u64,
-}
-
-#[derive(Debug)]
-struct Stretch {
-    tree: TreeId,
-    first: Vec<u8>,
-    last: Vec<u8>,
-}
-
-/// Bits of the filter for each key, where there is memory for that, and how many of them a key sets.
-const FILTER_BITS: u64 = 10;
-const FILTER_PROBES: u64 = 6;
-/// Of the budget of memory, the filter of one commit takes this part at most.
-const FILTER_PART: u64 = 64;
-/// Of so many stretches two become one.
-const STRETCHES_MAX: usize = 512;
-
-impl Touched {
-    /// No key yet, of at most `keys`.
-    pub(crate) fn new(keys: u64, budget: u64) -> Self {
-        let words = (keys.saturating_mul(FILTER_BITS) / 64).min(budget / FILTER_PART / 8);
-        let filter = vec![0; words as usize + 1];
-        Touched { filter, stretches: Vec::new(), keys_each: 1, keys_last: 0 }
-    }
-
-    /// Adds a key, behind those before it.
-    pub(crate) fn add(&mut self, tree: TreeId, key: &[u8]) {
-        for bit in self.bits(tree, key) {
-            self.filter[(bit / 64) as usize] |= 1 << (bit % 64);
-        }
-        match self.stretches.last_mut() {
-            Some(last) if last.tree == tree && self.keys_last < self.keys_each => {
-                last.last.clear();
-                last.last.extend_from_slice(key);
-                self.keys_last += 1;
-            }
-            _ => {
-                self.stretches.push(Stretch { tree, first: key.to_vec(), last: key.to_vec() });
-                self.keys_last = 1;
-                if self.stretches.len() > STRETCHES_MAX {
-                    self.join_stretches();
-                }
-            }
-        }
-    }
-
-    fn join_stretches(&mut self) {
-        let mut joined: Vec<Stretch> = Vec::with_capacity(self.stretches.len() / 2 + 1);
-        let mut open = false;
-        for stretch in self.stretches.drain(..) {
-            match joined.last_mut() {
-                Some(last) if open && last.tree == stretch.tree => {
-                    last.last = stretch.last;
-                    open = false;
-                }
-                _ => {
-                    joined.push(stretch);
-                    open = true;
-                }
-            }
-        }
-        self.stretches = joined;
-        self.keys_each *= 2;
-    }
-
-    /// The bits of the filter that a key sets.
-    fn bits(&self, tree: TreeId, key: &[u8]) -> impl Iterator<Item = u64> + use<> {
-        let mut hasher = DefaultHasher::new();
-        (tree, key).hash(&mut hasher);
-        let (hash, bits) = (hasher.finish(), self.filter.len() as u64 * 64);
-        // Two hashes are as good as many (Kirsch and Mitzenmacher, 2006).
-        let step = hash.rotate_left(32) | 1;
-        (0..FILTER_PROBES).map(move |i| hash.wrapping_add(i.wrapping_mul(step)) % bits)
-    }
-
-    fn touches_key(&self, tree: TreeId, key: &[u8]) -> bool {
-        self.bits(tree, key).all(|bit| self.filter[(bit / 64) as usize] & 1 << (bit % 64) != 0)
-            && self.stretch_from(tree, key).is_some_and(|stretch| stretch.first.as_slice() <= key)
-    }
-
-    fn touches(&self, tree: TreeId, from: &[u8], to: Option<&[u8]>) -> bool {
-        self.stretch_from(tree, from)
-            .is_some_and(|stretch| to.is_none_or(|to| stretch.first.as_slice() < to))
-    }
-
-    /// The first stretch of `tree` that does not end before `key`.
-    fn stretch_from(&self, tree: TreeId, key: &[u8]) -> Option<&Stretch> {
-        let before = |stretch: &Stretch| (stretch.tree, stretch.last.as_slice()) < (tree, key);
-        self.stretches.get(self.stretches.partition_point(before)).filter(|s| s.tree == tree)
-    }
-
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        let stretches = self.stretches.iter().map(|s| s.first.len() + s.last.len() + 64);
-        (self.filter.len() * 8 + stretches.sum::<usize>()) as u64
     }
 }
 

@@ -595,7 +595,7 @@ fn take_named(recovery: &mut Recovery, writer: &mut Writer) -> Result<()> {
 }
 
 /// A logged commit of more bytes than this is replayed in pieces.
-fn whole_max(pager: &Pager) -> usize {
+pub(crate) fn whole_max(pager: &Pager) -> usize {
     usize::try_from(pager.budget().limit() / 8).unwrap_or(usize::MAX)
 }
 

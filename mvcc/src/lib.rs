@@ -27,7 +27,7 @@
 //! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks
 //! - [`WriteTx`], [`TxView`]: reading a snapshot, buffering writes; [`Writes`]: in memory, and beyond it
 //!   in a file; [`Savepoint`]: taking some of them back;
-//!   `active`: which are open; `conflict`: what must not have changed
+//!   `active`: which are open; `conflict`, `written`: what must not have changed
 //! - [`ValueWriter`]: long values, written ahead of their commit
 //! - `locks`, `lock_wait`: pessimistic locks of keys; deadlocks
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
@@ -100,6 +100,7 @@ mod view;
 mod visible;
 mod wipe;
 mod writes;
+mod written;
 
 pub use active::TxnId;
 pub use backoff::Backoff;

@@ -138,6 +138,43 @@ impl<'a> Record<'a> {
         Ok(Some(whole))
     }
 
+    /// A record that is larger than memory, with every value in it: gives its bytes piece by piece, at
+    /// most one value in memory.
+    ///
+    /// The record is still in the log, as for [`Record::with_values`].
+    pub(crate) fn each_piece_with_values(
+        mut large: LargeCommit<'_>,
+        pager: &Pager,
+        give: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut bytes = large.next_piece()?.ok_or_else(bad)?.to_vec();
+        match Record::decode(&bytes) {
+            Some(Record::Large { has_references: true, .. }) => {
+                give(&bytes[..HEADER])?;
+                let mut writes = LoggedWrites { pieces: Some(large), bytes, at: HEADER };
+                while let Some(write) = writes.next_write()? {
+                    let mut one = Vec::with_capacity(write.encoded_len());
+                    write.encode(&mut one);
+                    give(Batch::decode(one)?.with_values(pager)?.bytes())?;
+                }
+            }
+            // It was logged by a process with more memory.
+            Some(Record::Commit { .. }) => {
+                while let Some(piece) = large.next_piece()? {
+                    bytes.extend_from_slice(piece);
+                }
+                give(Record::with_values(&bytes, pager)?.as_deref().unwrap_or(&bytes))?;
+            }
+            _ => {
+                give(&bytes)?;
+                while let Some(piece) = large.next_piece()? {
+                    give(piece)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Does again what the record says, and answers its mark. The bytes passed the log's checksums;
     /// a record that makes no sense was written by something else.
     pub(crate) fn replay(bytes: &[u8], writer: &mut Writer) -> Result<i64> {

@@ -275,12 +275,14 @@ impl<'e> WriteTx<'e> {
     /// Damage on the way; the transaction can then only be rolled back.
     pub fn get(&mut self, tree: TreeId, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some(i) = self.own_writes().get(&(tree, key.to_vec())).copied() {
-            return self.own_value(self.writes.in_memory().get(i).value);
+            let own = self.own_value(self.writes.in_memory().get(i).value);
+            return self.keep_whole(own);
         }
         if self.writes.is_spilled() {
-            let own = self.writes.runs().newest(tree, key, |write| self.own_value(write.value));
-            if let Some(own) = self.keep_whole(own)? {
-                return own;
+            let runs = self.writes.runs();
+            let own = runs.newest(tree, key, |write| self.own_value(write.value));
+            if let Some(own) = self.keep_whole(own.and_then(Option::transpose))? {
+                return Ok(own);
             }
         }
         self.note_read(tree, key);
@@ -309,7 +311,7 @@ impl<'e> WriteTx<'e> {
         };
         if self.writes.is_spilled() {
             let spilled = self.read_spilled(tree, from, below, &mut own);
-            self.keep_whole(spilled)??;
+            self.keep_whole(spilled)?;
         }
         self.own_writes();
         let newer = self.own.iter().flat_map(|own| own.range((tree, from.to_vec())..));
@@ -326,22 +328,19 @@ impl<'e> WriteTx<'e> {
         from: &[u8],
         below: impl Fn(&[u8]) -> bool,
         own: &mut impl FnMut(&[u8], Option<Vec<u8>>) -> T,
-    ) -> llmdb_storage::Result<Result<()>> {
+    ) -> llmdb_storage::Result<()> {
         let mut spilled = self.writes.runs().newest_from(Some((tree, from)))?;
         while let Some(write) = spilled.next_write()?
             && write.tree == tree
             && below(write.key)
         {
-            match self.own_value(write.value) {
-                Ok(value) => own(write.key, value),
-                Err(error) => return Ok(Err(error)),
-            };
+            own(write.key, self.own_value(write.value)?);
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// What an own write gives its key.
-    fn own_value(&self, value: NewValue<'_>) -> Result<Option<Vec<u8>>> {
+    fn own_value(&self, value: NewValue<'_>) -> llmdb_storage::Result<Option<Vec<u8>>> {
         match value {
             NewValue::Absent => Ok(None),
             NewValue::Bytes(bytes) => Ok(Some(bytes.to_vec())),

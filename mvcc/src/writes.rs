@@ -10,9 +10,9 @@
 //! handle, however the process ends, and no crash brings it back.
 
 use crate::Result;
-use crate::conflict::Touched;
 use crate::engine::beside;
 use crate::memory::{self, Charge};
+use crate::written::{Touched, Written};
 use llmdb_storage::{
     Batch, BatchSource, Budget, MakeFile, MemoryUse, NewValue, Pager, Runs, TreeId, Write,
     WriteSource,
@@ -232,15 +232,6 @@ impl Writes {
     }
 }
 
-/// What a commit wrote, as far as that is remembered.
-#[derive(Debug)]
-pub(crate) enum Written {
-    /// All of it.
-    Few(Arc<Batch>),
-    /// At least so much.
-    Many(Arc<Touched>),
-}
-
 /// Makes files for runs.
 #[derive(Clone)]
 pub(crate) struct SpillFiles(MakeFile);
@@ -253,7 +244,14 @@ impl SpillFiles {
         let alone = Mutex::new(());
         SpillFiles(Arc::new(move || {
             let _alone = alone.lock();
-            let file = vfs.open(&name, OpenMode::CreateOrTruncate)?;
+            // Never one that is there: it may be another's, by a link.
+            let file = match vfs.open(&name, OpenMode::CreateNew) {
+                Err(llmdb_vfs::Error::AlreadyExists { .. }) => {
+                    vfs.remove_file(&name)?;
+                    vfs.open(&name, OpenMode::CreateNew)?
+                }
+                opened => opened?,
+            };
             vfs.remove_file(&name)?;
             vfs.sync_dir(name.parent().unwrap_or(&name))?;
             Ok(file)

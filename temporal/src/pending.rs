@@ -73,11 +73,13 @@ impl Pending {
     /// Adds an operation.
     ///
     /// # Errors
-    /// Those of [`Op::check`]; the operation is not added then.
+    /// Those of [`Op::check`]; `CacheFull` for more than there are numbers. The operation is not added
+    /// then.
     pub fn push(&mut self, op: Op) -> Result<()> {
         op.check(self.key_bytes_max)?;
         let key = EncodedKey::new(op.partition, &op.key)?;
-        let number = self.len() as u32;
+        let full = |_| Error::Storage(llmdb_storage::Error::CacheFull);
+        let number = u32::try_from(self.len()).map_err(full)?;
         match self.by_key.get_mut(key.bytes()) {
             Some(numbers) => numbers.push(number),
             None => {

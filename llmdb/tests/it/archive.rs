@@ -55,6 +55,31 @@ fn files(disk: &MemVfs) -> Vec<PathBuf> {
     names.into_iter().map(|name| Path::new(DIR).join(name)).collect()
 }
 
+/// A commit of many budgets, with long values in it, is archived piece by piece and comes back.
+#[test]
+fn a_commit_that_was_spilled_is_archived_and_restored() {
+    let disk = MemVfs::new();
+    let db = options(&disk).archive_dir(DIR).memory_bytes(2 << 20).open(PATH).unwrap();
+    db.put("first", b"1").unwrap();
+    db.backup("/b0").unwrap();
+    let mut tx = db.begin().unwrap();
+    for i in 0..20_000u32 {
+        let len = if i % 4000 == 0 { 50_000 } else { 300 };
+        let key = format!("key {:08x}", i.wrapping_mul(0x9e37_79b1));
+        tx.put(key.as_str(), vec![i as u8; len]).unwrap();
+    }
+    let large = tx.commit().unwrap().unwrap();
+    db.put("last", b"1").unwrap();
+    let digest = db.digest().unwrap();
+    db.close().unwrap();
+    restore(&disk, i64::MAX).unwrap();
+    assert_eq!(self::digest(&disk), digest);
+    restore(&disk, large.0 - 1).unwrap();
+    let before = options(&disk).read_only(true).open("/r").unwrap();
+    assert!(before.get("first").unwrap().is_some() && before.get("last").unwrap().is_none());
+    assert_eq!(before.read().keys().unwrap().len(), 1);
+}
+
 /// A life with checkpoints, reopenings and crashes; ends with a clean close.
 fn life(seed: u64) -> (MemVfs, States) {
     let mut random = Random(seed);
