@@ -221,6 +221,8 @@ impl FromStr for ErasureTicket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Options;
+    use llmdb_vfs::MemVfs;
 
     #[test]
     fn a_ticket_reads_back_from_its_text() {
@@ -230,5 +232,22 @@ mod tests {
         for text in ["", "7", "7:", "7:a5", "x:00", &format!("7:+{}", "0".repeat(31))] {
             assert!(matches!(text.parse::<ErasureTicket>(), Err(Error::BadTicket)), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_erased_while_others_are_finished_stays_unfinished() {
+        let db = Options::new().vfs(std::sync::Arc::new(MemVfs::new())).open("/db").unwrap();
+        let tickets = ["a", "b"].map(|key| {
+            db.put(key, b"v").unwrap();
+            db.erase(key).unwrap()
+        });
+        let core = db.core();
+        core.commit_upkeep(|_, view, out| {
+            let txs = [tickets[0].tx];
+            Ok(llmdb_temporal::complete_erasures(view, &core.trees, &txs, out)?)
+        })
+        .unwrap();
+        assert_eq!(db.erasure(&tickets[0]).unwrap(), ErasureState::Complete);
+        assert_ne!(db.erasure(&tickets[1]).unwrap(), ErasureState::Complete);
     }
 }

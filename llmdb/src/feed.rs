@@ -273,6 +273,20 @@ fn corrupt(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Options;
+    use llmdb_vfs::MemVfs;
+
+    /// Two that look for it at once find none, and both make it.
+    #[test]
+    fn a_feed_that_somebody_made_meanwhile_stays_where_it_is() {
+        let db = Options::new().vfs(std::sync::Arc::new(MemVfs::new())).open("/db").unwrap();
+        let tx = db.put("k", b"v").unwrap();
+        let far = Cursor { tx, op: 0 };
+        assert_eq!(make(db.core(), "f", far).unwrap(), far);
+        assert_eq!(make(db.core(), "f", Cursor::START).unwrap(), far);
+        assert_eq!(find(db.core(), "f").unwrap(), Some(far));
+    }
+
 
     #[test]
     fn a_records_bytes_are_where_the_format_says() {
