@@ -4,6 +4,7 @@ use crate::{Db, Error, Progress, Result, TreeOptions, TxTime};
 use llmdb_temporal::verify;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -62,6 +63,14 @@ pub struct Stats {
     pub transactions: u64,
     /// States held for snapshots, the newest one included.
     pub states: u64,
+    /// For how long the oldest of them has not been the newest, in microseconds; 0 while only the
+    /// newest is held.
+    pub oldest_snapshot_us: u64,
+    /// Bytes of pages that it holds back.
+    pub oldest_snapshot_bytes: u64,
+    /// Read and write transactions that were taken back since the database was opened: see
+    /// [`Options::snapshot_age_max`](crate::Options::snapshot_age_max).
+    pub expired_snapshots: u64,
 }
 
 impl Db {
@@ -149,6 +158,9 @@ impl Db {
             commits: stats.seq,
             transactions: stats.transactions,
             states: stats.states,
+            oldest_snapshot_us: stats.oldest_age.map_or(0, us),
+            oldest_snapshot_bytes: stats.oldest_pages * page_bytes,
+            expired_snapshots: self.core().engine.metrics().expired_snapshots,
         })
     }
 
@@ -165,4 +177,8 @@ impl Db {
             None => Ok(()),
         }
     }
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

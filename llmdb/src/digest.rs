@@ -57,7 +57,8 @@ impl Db {
     /// Damage.
     pub fn digest(&self) -> Result<String> {
         let read = self.read();
-        let reader = read.reader();
+        let asking = read.ask()?;
+        let reader = asking.reader();
         let mut fnv = Fnv::new();
         let mut partitions: BTreeSet<PartitionId> = BTreeSet::new();
         for change in reader.changes(TxTime::MIN..TxTime::INFINITY) {
@@ -107,10 +108,11 @@ impl ReadTx<'_> {
     /// [`Error::HistoryRetired`](crate::Error::HistoryRetired) where a partition gave it up;
     /// damage.
     pub fn digest_at(&self, tx: TxTime) -> Result<String> {
-        let reader = self.reader();
+        let asking = self.ask()?;
+        let reader = asking.reader();
         let mut fnv = Fnv::new();
         // Also where no key is left of a partition that gave something up.
-        let (view, trees) = self.trees();
+        let (view, trees) = asking.trees();
         for partition in Kept::load_all(view, trees)?.into_keys() {
             self.check_kept(partition, tx)?;
         }

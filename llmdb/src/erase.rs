@@ -127,7 +127,7 @@ impl Db {
     /// Damage.
     pub fn erasures(&self) -> Result<Vec<Erasure>> {
         let (read, core) = (self.read(), self.core());
-        let erasures = llmdb_temporal::erasures(read.trees().0, &core.trees)?;
+        let erasures = llmdb_temporal::erasures(read.ask()?.trees().0, &core.trees)?;
         Ok(erasures.into_iter().map(Erasure::from).collect())
     }
 

@@ -175,6 +175,11 @@ pub enum Error {
         /// The commit that came first, by its place in the order of commits.
         seq: u64,
     },
+    /// A read or write transaction asked a snapshot that is too old: see
+    /// [`Options::snapshot_age_max`](crate::Options::snapshot_age_max). What it was answered before
+    /// is good. Begin another; [`Db::write`](crate::Db::write) does so.
+    #[error("the snapshot is too old: begin a new transaction")]
+    SnapshotTooOld,
     /// Transactions waited for each other's locks in a circle, and this one, the youngest of them,
     /// was chosen to end it. It keeps its locks until it ends: roll it back, and run it again.
     #[error("deadlock: transaction {tx} waited for the locks of {}", names(waited_for))]
@@ -408,6 +413,7 @@ impl Error {
         matches!(
             self,
             Error::Conflict { .. }
+                | Error::SnapshotTooOld
                 | Error::Deadlock { .. }
                 | Error::LockTimeout { .. }
                 | Error::Busy { .. }

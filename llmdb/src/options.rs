@@ -169,6 +169,25 @@ impl Options {
         self
     }
 
+    /// How long read and write transactions can be read after a newer state was committed; for ever
+    /// (`None`) unless told otherwise, because only who writes the program knows how long its
+    /// reads last. A transaction that is held keeps the pages that only it still reaches from being
+    /// used anew, in the file and in [memory](Options::memory_bytes): one that is forgotten makes
+    /// the file grow, and commits are refused in the end.
+    ///
+    /// With a limit, the first commit after it is over takes the snapshot back, and its next read
+    /// fails with [`Error::SnapshotTooOld`]. Where memory is short the oldest transactions are taken
+    /// back sooner, once they are older than 20 ms. Pages and memory are free at once if no read is
+    /// under way: no call of [`ReadTx`](crate::ReadTx), [`Scan`](crate::Scan),
+    /// [`ValueReader`](crate::ValueReader) or [`WriteTx`](crate::WriteTx); else as soon as it ends,
+    /// which it does at its next step. What was read is good in any case. The newest state is never
+    /// too old, and verification, compaction and backups are not ended. It costs a read of a
+    /// transaction some nanoseconds.
+    pub fn snapshot_age_max(mut self, age_max: Option<Duration>) -> Self {
+        self.engine.snapshot_age_max = age_max;
+        self
+    }
+
     /// How long a transaction waits for a lock ([`WriteTx::lock_for_update`](crate::WriteTx)), unless it says
     /// otherwise; 10 seconds unless told otherwise.
     pub fn lock_wait_max(mut self, wait_max: Duration) -> Self {

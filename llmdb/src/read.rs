@@ -6,7 +6,7 @@ use crate::{
     AsKey, Changes, Cursor, DiffRow, Fact, PartitionId, Rectangle, Result, Scan, TxTime, ValidTime,
     Version, View, decode,
 };
-use llmdb_mvcc::Snapshot;
+use llmdb_mvcc::{LeasedSnapshot, Snapshot};
 use llmdb_storage::{Cursor as _, View as _};
 use llmdb_temporal::{Absences, At, EventId, Interval, KeyRange, Reader, Trees};
 use serde::de::DeserializeOwned;
@@ -17,28 +17,44 @@ use std::fmt;
 /// when it began, or its newest transaction's if that is later.
 ///
 /// Beginning one waits for nobody. While it is held the pages that only it still reaches cannot be
-/// used anew, so do not hold it for longer than needed.
+/// used anew, so do not hold it for longer than needed. Where the options limit that
+/// ([`Options::snapshot_age_max`](crate::Options::snapshot_age_max)) every question may answer
+/// [`Error::SnapshotTooOld`](crate::Error::SnapshotTooOld), and from then on each does: begin
+/// another. What was answered before stays good.
 #[must_use = "a read transaction that asks nothing does nothing"]
 pub struct ReadTx<'db> {
-    snapshot: Snapshot<'db>,
+    snapshot: LeasedSnapshot<'db>,
     core: &'db Core,
     now: At,
 }
 
+/// A question under way: what it reads stays as long.
+pub(crate) struct Asking<'r> {
+    snapshot: Snapshot<'r>,
+    trees: &'r Trees,
+}
+
+impl<'r> Asking<'r> {
+    pub(crate) fn reader(&self) -> Reader<'_, Snapshot<'r>> {
+        Reader::new(&self.snapshot, self.trees)
+    }
+
+    /// What it reads from.
+    pub(crate) fn trees(&self) -> (&Snapshot<'r>, &Trees) {
+        (&self.snapshot, self.trees)
+    }
+}
+
 impl<'db> ReadTx<'db> {
     pub(crate) fn new(core: &'db Core) -> Self {
-        let snapshot = core.engine.snapshot();
+        let snapshot = core.engine.lease();
         let now = core.clock.now(TxTime(snapshot.mark()));
         Self { snapshot, core, now }
     }
 
-    pub(crate) fn reader(&self) -> Reader<'_, Snapshot<'db>> {
-        Reader::new(&self.snapshot, &self.core.trees)
-    }
-
-    /// What it reads from.
-    pub(crate) fn trees(&self) -> (&Snapshot<'db>, &Trees) {
-        (&self.snapshot, &self.core.trees)
+    /// Begins to answer a question.
+    pub(crate) fn ask(&self) -> Result<Asking<'_>> {
+        Ok(Asking { snapshot: self.snapshot.read()?, trees: &self.core.trees })
     }
 
     pub(crate) fn key_bytes_max(&self) -> usize {
@@ -49,7 +65,7 @@ impl<'db> ReadTx<'db> {
     pub(crate) fn check_kept(&self, partition: PartitionId, tx: TxTime) -> Result<()> {
         // The newest belief is never given up.
         if tx < self.now.tx {
-            self.reader().check_kept(partition, tx)?;
+            self.ask()?.reader().check_kept(partition, tx)?;
         }
         Ok(())
     }
@@ -93,7 +109,8 @@ impl<'db> ReadTx<'db> {
         let at = At { valid: key.valid_from.unwrap_or(at.valid), ..at };
         self.check_kept(key.partition, at.tx)?;
         self.core.asked.gets.add_one();
-        let segment = self.reader().get(key.partition, key.user_key, at)?;
+        let asking = self.ask()?;
+        let segment = asking.reader().get(key.partition, key.user_key, at)?;
         segment.as_ref().map(decode::fact).transpose()
     }
 
@@ -122,7 +139,7 @@ impl<'db> ReadTx<'db> {
         let key = key.as_key();
         let tx = tx.unwrap_or(self.now.tx);
         self.check_kept(key.partition, tx)?;
-        decode::facts(self.reader().timeline(key.partition, key.user_key, tx)?)
+        decode::facts(self.ask()?.reader().timeline(key.partition, key.user_key, tx)?)
     }
 
     /// Everything that was ever believed about the key, by when it was first believed: disjoint
@@ -133,7 +150,9 @@ impl<'db> ReadTx<'db> {
     /// Those of [`ReadTx::get`].
     pub fn history(&self, key: impl AsKey) -> Result<Vec<Rectangle>> {
         let key = key.as_key();
-        let history = self.reader().history(key.partition, key.user_key, Absences::Include)?;
+        let asking = self.ask()?;
+        let reader = asking.reader();
+        let history = reader.history(key.partition, key.user_key, Absences::Include)?;
         history.map(|rectangle| decode::rectangle(rectangle?)).collect()
     }
 
@@ -156,7 +175,7 @@ impl<'db> ReadTx<'db> {
     fn within(&self, key: impl AsKey, window: Interval) -> Result<Vec<Fact>> {
         let key = key.as_key();
         let tx = self.now.tx;
-        decode::facts(self.reader().between(key.partition, key.user_key, window, tx)?)
+        decode::facts(self.ask()?.reader().between(key.partition, key.user_key, window, tx)?)
     }
 
     /// Every write of the key, newest first, whatever became of it. Writes that their own
@@ -166,7 +185,9 @@ impl<'db> ReadTx<'db> {
     /// Those of [`ReadTx::get`].
     pub fn get_versions(&self, key: impl AsKey) -> Result<Vec<Version>> {
         let key = key.as_key();
-        let versions = self.reader().versions_of(key.partition, key.user_key)?;
+        let asking = self.ask()?;
+        let reader = asking.reader();
+        let versions = reader.versions_of(key.partition, key.user_key)?;
         versions.map(|version| decode::version(version?)).collect()
     }
 
@@ -181,7 +202,8 @@ impl<'db> ReadTx<'db> {
         prefix: impl AsRef<[u8]>,
     ) -> Result<Vec<Version>> {
         let range = KeyRange::prefix(partition, prefix.as_ref());
-        self.reader().versions(range).map(|version| decode::version(version?)).collect()
+        let asking = self.ask()?;
+        asking.reader().versions(range).map(|version| decode::version(version?)).collect()
     }
 
     /// The keys of `partition` that start with `prefix` and whose value differs between two points
@@ -199,7 +221,8 @@ impl<'db> ReadTx<'db> {
         let range = KeyRange::prefix(partition, prefix.as_ref());
         self.check_kept(partition, a.tx)?;
         self.check_kept(partition, b.tx)?;
-        self.reader().diff(range, a, b).map(|row| decode::diff_row(row?)).collect()
+        let asking = self.ask()?;
+        asking.reader().diff(range, a, b).map(|row| decode::diff_row(row?)).collect()
     }
 
     /// The writes of the transactions from `from` up to and not including `to` (`None`: to the
@@ -215,8 +238,9 @@ impl<'db> ReadTx<'db> {
         limit: Option<usize>,
     ) -> Result<Changes> {
         let to = to.unwrap_or(TxTime::INFINITY);
-        self.reader().check_range_kept(from..to)?;
-        collect(self.reader().changes(from..to), limit)
+        let asking = self.ask()?;
+        asking.reader().check_range_kept(from..to)?;
+        collect(asking.reader().changes(from..to), limit)
     }
 
     /// The same feed, going on behind where it was cut short.
@@ -231,8 +255,9 @@ impl<'db> ReadTx<'db> {
     ) -> Result<Changes> {
         let last = EventId { tx: cursor.tx, op: cursor.op };
         let to = to.unwrap_or(TxTime::INFINITY);
-        self.reader().check_range_kept(last.tx..to)?;
-        collect(self.reader().changes_after(last, to), limit)
+        let asking = self.ask()?;
+        asking.reader().check_range_kept(last.tx..to)?;
+        collect(asking.reader().changes_after(last, to), limit)
     }
 
     /// The feed of what is still there: like [`changes`](ReadTx::changes) from the first
@@ -242,11 +267,12 @@ impl<'db> ReadTx<'db> {
     /// # Errors
     /// Damage.
     pub fn changes_left(&self, cursor: Option<Cursor>, limit: Option<usize>) -> Result<Changes> {
+        let asking = self.ask()?;
         let feed = match cursor {
             Some(Cursor { tx, op }) => {
-                self.reader().changes_after(EventId { tx, op }, TxTime::INFINITY)
+                asking.reader().changes_after(EventId { tx, op }, TxTime::INFINITY)
             }
-            None => self.reader().changes(TxTime::MIN..TxTime::INFINITY),
+            None => asking.reader().changes(TxTime::MIN..TxTime::INFINITY),
         };
         collect(feed, limit)
     }
@@ -257,7 +283,8 @@ impl<'db> ReadTx<'db> {
     /// Damage.
     pub fn keys(&self) -> Result<Vec<(PartitionId, Vec<u8>)>> {
         let mut keys = Vec::new();
-        let mut heads = self.snapshot.cursor(self.core.trees.heads);
+        let asking = self.ask()?;
+        let mut heads = asking.snapshot.cursor(asking.trees.heads);
         let mut on = heads.first()?;
         while on {
             keys.push(llmdb_temporal::user_key(heads.key())?);
@@ -271,7 +298,7 @@ impl<'db> ReadTx<'db> {
     /// # Errors
     /// Damage.
     pub fn note_of(&self, tx: TxTime) -> Result<Option<Json>> {
-        decode::note(self.reader().note(tx)?.as_deref())
+        decode::note(self.ask()?.reader().note(tx)?.as_deref())
     }
 }
 

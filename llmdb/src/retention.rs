@@ -256,7 +256,8 @@ impl ReadTx<'_> {
     /// # Errors
     /// Damage.
     pub fn kept(&self, partition: PartitionId) -> Result<Vec<Range<TxTime>>> {
-        let (snapshot, trees) = self.trees();
+        let asking = self.ask()?;
+        let (snapshot, trees) = asking.trees();
         Ok(Kept::load(snapshot, trees, partition)?.stretches())
     }
 }

@@ -73,7 +73,8 @@ impl Db {
         let mut pins: Vec<TxTime> = read.checkpoints()?.iter().map(|pinned| pinned.tx).collect();
         pins.sort_unstable();
         let now = TxTime(read.now().valid.0);
-        let (snapshot, trees) = read.trees();
+        let asking = read.ask()?;
+        let (snapshot, trees) = asking.trees();
         let mut marked = 0;
         for (partition, retention) in read.retentions()? {
             if only.is_some_and(|only| only != partition) {
@@ -89,6 +90,7 @@ impl Db {
             }
             marked += u64::from(!batch.is_empty());
         }
+        drop(asking);
         drop(read);
         if tx.commit(core.durability)?.wrote {
             report.partitions = marked;

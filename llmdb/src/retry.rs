@@ -57,7 +57,11 @@ impl Db {
         loop {
             used.attempts += 1;
             let conflict = match self.attempt(&mut f, &mut used) {
-                Err(conflict @ (Error::Conflict { .. } | Error::Deadlock { .. })) => conflict,
+                Err(
+                    conflict @ (Error::Conflict { .. }
+                    | Error::Deadlock { .. }
+                    | Error::SnapshotTooOld),
+                ) => conflict,
                 done => return done,
             };
             // Once keys are locked, the queue of the locks is the pause.

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::held::Held;
 use crate::write::{Broken, Own};
-use crate::{PartitionId, Result, Row, decode};
+use crate::{Error, PartitionId, Result, Row, decode};
 use llmdb_mvcc::TxView;
 use llmdb_storage::Batch;
 use llmdb_temporal::{At, KeyRange, Overlay, Reader};
@@ -102,11 +102,16 @@ impl<'r> Scan<'r> {
     fn fetch(&mut self) {
         let (range, at, rows) = (&self.range, self.at, self.fetch_rows);
         let fetched = match &self.source {
-            Source::Read(held) => fetch(held.read().reader(), range, at, rows, &mut self.fetched),
+            Source::Read(held) => held
+                .read()
+                .ask()
+                .and_then(|asking| fetch(asking.reader(), range, at, rows, &mut self.fetched)),
             Source::Write { view, batch, core, .. } => {
-                let overlay = Overlay::over(&***view, batch);
-                let reader = Reader::new(&overlay, &core.trees);
-                fetch(reader, range, at, rows, &mut self.fetched)
+                view.read().map_err(Error::from).and_then(|snapshot| {
+                    let overlay = Overlay::over(&snapshot, batch);
+                    let reader = Reader::new(&overlay, &core.trees);
+                    fetch(reader, range, at, rows, &mut self.fetched)
+                })
             }
         };
         self.fetch_rows = (rows * 2).min(ROWS_MAX);

@@ -37,15 +37,18 @@ pub struct ValueReader<'r> {
 
 /// The stored value, tag first.
 enum Source<'r> {
-    Memory(llmdb_temporal::Value<'r>),
-    File(llmdb_storage::ValueReader<'r>),
+    Memory(Vec<u8>),
+    /// Each piece is read in a question of its own.
+    File(&'r ReadTx<'r>, llmdb_storage::ValueReader<'r>),
 }
 
 impl<'r> ValueReader<'r> {
-    fn new(opened: llmdb_temporal::Opened<'r>) -> Result<Self> {
+    fn new(read: &'r ReadTx<'r>, opened: llmdb_temporal::Opened<'_>) -> Result<Self> {
         let mut source = match opened.body {
-            Body::Value(value) => Source::Memory(value),
-            Body::Long(long) => Source::File(long.reader()),
+            Body::Value(value) => Source::Memory(value.into_vec()),
+            Body::Long(long) => {
+                Source::File(read, long.reader().lasting(read.core().engine.pager()))
+            }
         };
         let mut tag = [0];
         if source.read_at(&mut tag, 0)? == 0 {
@@ -101,7 +104,7 @@ impl Source<'_> {
     fn len(&self) -> u64 {
         match self {
             Source::Memory(value) => value.len() as u64,
-            Source::File(reader) => reader.len(),
+            Source::File(_, reader) => reader.len(),
         }
     }
 
@@ -113,7 +116,10 @@ impl Source<'_> {
                 buf[..len].copy_from_slice(&value[from..from + len]);
                 Ok(len)
             }
-            Source::File(reader) => Ok(reader.read_at(buf, offset)?),
+            Source::File(read, reader) => {
+                let _asking = read.ask()?;
+                Ok(reader.read_at(buf, offset)?)
+            }
         }
     }
 }
@@ -163,8 +169,9 @@ impl ReadTx<'_> {
         let key = key.as_key();
         let at = At { valid: key.valid_from.unwrap_or(at.valid), ..at };
         self.check_kept(key.partition, at.tx)?;
-        let opened = self.reader().open(key.partition, key.user_key, at)?;
-        opened.map(ValueReader::new).transpose()
+        let asking = self.ask()?;
+        let opened = asking.reader().open(key.partition, key.user_key, at)?;
+        opened.map(|opened| ValueReader::new(self, opened)).transpose()
     }
 }
 

@@ -63,7 +63,13 @@ struct Written {
 
 /// The first failed read of a transaction, after which nobody can tell what it would have done.
 #[derive(Debug, Default)]
-pub(crate) struct Broken(OnceCell<Arc<str>>);
+pub(crate) struct Broken(OnceCell<Cause>);
+
+#[derive(Debug)]
+enum Cause {
+    TooOld,
+    Failed(Arc<str>),
+}
 
 impl Broken {
     /// Remembers a failure that is not the caller's own mistake.
@@ -73,7 +79,10 @@ impl Broken {
             // It asked for what is not there, and knows it.
             && !matches!(error, Error::HistoryRetired { .. })
         {
-            self.0.get_or_init(|| error.to_string().into());
+            self.0.get_or_init(|| match error {
+                Error::SnapshotTooOld => Cause::TooOld,
+                error => Cause::Failed(error.to_string().into()),
+            });
         }
         read
     }
@@ -302,8 +311,10 @@ impl<'db> WriteTx<'db> {
     /// Every partition must know what was believed at `tx`, and still know when it commits.
     pub(crate) fn rest_on_kept(&mut self, tx: TxTime) -> Result<()> {
         let view = self.tx.view();
-        let reader = Reader::new(&*view, &self.core.trees);
+        let snapshot = view.read()?;
+        let reader = Reader::new(&snapshot, &self.core.trees);
         reader.check_range_kept(tx..TxTime(tx.0.saturating_add(1)))?;
+        drop(snapshot);
         drop(view);
         self.tx.note_read_range(self.core.trees.kept, b"", None);
         Ok(())
@@ -312,12 +323,15 @@ impl<'db> WriteTx<'db> {
     /// Makes its writes visible and durable, and answers its time; `None` when it wrote nothing.
     ///
     /// # Errors
-    /// [`Error::Conflict`]: run it again. [`Error::Broken`] after a failed read. Full devices,
+    /// [`Error::Conflict`], and [`Error::SnapshotTooOld`] after a read that failed with it: run it
+    /// again. [`Error::Broken`] after any other failed read. Full devices,
     /// clocks that leap. Except for [`Error::Poisoned`] an error means that nothing of it happened.
     pub fn commit(self) -> Result<Option<TxTime>> {
         let WriteTx { mut tx, core, durability, mut pending, note, reads, broken, .. } = self;
-        if let Some(cause) = broken.0.into_inner() {
-            return Err(Error::Broken { cause });
+        match broken.0.into_inner() {
+            Some(Cause::TooOld) => return Err(Error::SnapshotTooOld),
+            Some(Cause::Failed(cause)) => return Err(Error::Broken { cause }),
+            None => {}
         }
         if pending.is_empty() {
             return Ok(None);

@@ -9,11 +9,14 @@ use crate::metrics::{EngineMetrics, Metrics};
 use crate::publish::{Published, State};
 use crate::record::Record;
 use crate::sequencer::Sequencer;
+use crate::slots::Tenure;
 use crate::span::span;
 use crate::stats::EngineStats;
 use crate::visible::Visible;
 use crate::writes::{SpillFiles, remove_spill_file};
-use crate::{EngineOptions, Error, Isolation, Result, ShrinkReport, Snapshot, WriteTx};
+use crate::{
+    EngineOptions, Error, Isolation, LeasedSnapshot, Result, ShrinkReport, Snapshot, WriteTx,
+};
 use llmdb_storage::{
     Budget, CheckpointReport, CommitMark, OnProgress, Opened, Pager, TreeId, TreeOptions,
     Verification, VerifyReport, Writer, copy_trees,
@@ -210,9 +213,16 @@ impl Engine {
         Engine { shared }
     }
 
-    /// A snapshot of everything that is visible now. Takes no lock.
+    /// A snapshot of everything that is visible now. Takes no lock. Its pages stay until it is
+    /// dropped: for who lets go of it soon.
     pub fn snapshot(&self) -> Snapshot<'_> {
         self.shared.snapshot()
+    }
+
+    /// A snapshot of everything that is visible now, that may be given up between reads when it is
+    /// too old. Takes no lock.
+    pub fn lease(&self) -> LeasedSnapshot<'_> {
+        self.shared.lease()
     }
 
     /// Sleeps until a commit behind number `seq` is visible, woken by that commit; `false` when
@@ -259,8 +269,8 @@ impl Engine {
         if by == BegunBy::User {
             active.check(self.shared.options.max_active_transactions)?;
         }
-        let snapshot = isolation.is_repeatable().then(|| self.snapshot());
-        let id = active.enter(by, snapshot.as_ref().map(Snapshot::seq));
+        let snapshot = isolation.is_repeatable().then(|| self.lease());
+        let id = active.enter(by, snapshot.as_ref().map(LeasedSnapshot::seq));
         drop(active);
         Ok(WriteTx::new(&self.shared, (id, by), snapshot, isolation))
     }
@@ -459,13 +469,28 @@ impl Shared {
         Snapshot::new(&self.published, &self.pager)
     }
 
+    /// As [`Shared::snapshot`], on lease where there is a limit to its age.
+    pub(crate) fn lease(&self) -> LeasedSnapshot<'_> {
+        self.metrics.snapshots.add_one();
+        LeasedSnapshot::new(&self.published, &self.pager, self.tenure())
+    }
+
     /// A snapshot of everything that is applied now, durable or not. After a commit that failed
     /// half-way, of everything before it.
-    pub(crate) fn applied_snapshot(&self) -> Snapshot<'_> {
+    pub(crate) fn lease_applied(&self) -> LeasedSnapshot<'_> {
         let mut sequencer = self.sequencer.lock();
         match sequencer.newest_unpublished() {
-            Some(state) => Snapshot::applied(&self.published, &self.pager, state),
-            None => self.snapshot(),
+            Some(state) => {
+                LeasedSnapshot::applied(&self.published, &self.pager, self.tenure(), state)
+            }
+            None => self.lease(),
+        }
+    }
+
+    fn tenure(&self) -> Tenure {
+        match self.options.snapshot_age_max {
+            Some(_) => Tenure::Lease,
+            None => Tenure::Firm,
         }
     }
 

@@ -56,6 +56,11 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// A snapshot was read that is too old: another state was published too long ago, or memory
+    /// was short and it was the oldest one. What was read of it before is good. A transaction
+    /// that reads it cannot commit: run it again.
+    #[error("the snapshot is too old: begin a new one")]
+    SnapshotTooOld,
     /// The savepoint was released or rolled back past, or belongs to another transaction. Nothing
     /// has happened.
     #[error("the savepoint is gone: it was released, or rolled back past")]
@@ -154,6 +159,7 @@ impl Error {
                 | Error::LockTimeout { .. }
                 | Error::Busy { .. }
                 | Error::TooManyTransactions { .. }
+                | Error::SnapshotTooOld
                 | Error::Storage(llmdb_storage::Error::CacheFull)
         )
     }
@@ -163,6 +169,7 @@ impl From<llmdb_storage::Error> for Error {
     fn from(error: llmdb_storage::Error) -> Self {
         match error {
             llmdb_storage::Error::Poisoned { cause } => Error::Poisoned { cause },
+            llmdb_storage::Error::SnapshotTooOld => Error::SnapshotTooOld,
             llmdb_storage::Error::Vfs(error) => error.into(),
             error => Error::Storage(error),
         }

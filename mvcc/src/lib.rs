@@ -24,7 +24,8 @@
 //! # Modules, in reading order
 //!
 //! - `options`: how a database is opened and a commit is made
-//! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks
+//! - `slots`, `publish`, [`Snapshot`]: what a reader pins, without locks; [`LeasedSnapshot`]: what
+//!   can be taken back from it
 //! - [`WriteTx`], [`TxView`]: reading a snapshot, buffering writes; [`Writes`]: in memory, and beyond it
 //!   in a file; [`Savepoint`]: taking some of them back;
 //!   `active`: which are open; `conflict`, `written`: what must not have changed
@@ -43,7 +44,8 @@
 //!   asked to be and all before it are; it is published before it is acknowledged.
 //! - **M2** After a crash the state is that after commit k, where every acknowledged `Sync` commit
 //!   is at most k; or opening fails with a typed error.
-//! - **M3** A snapshot never changes, and beginning one waits for nobody.
+//! - **M3** A snapshot never changes, and beginning one waits for nobody. A leased one that is too
+//!   old is refused; no read of it is ever wrong.
 //! - **M4** A transaction commits only if what its isolation makes it rest on was not written by a
 //!   commit that its snapshot does not see.
 //! - **M7** While a transaction holds the lock of a key, no other transaction commits a write of it,
@@ -76,6 +78,8 @@ mod engine;
 mod error;
 mod histogram;
 mod keeper;
+#[allow(unsafe_code, reason = "an applied state is kept beside what borrows it")]
+mod lease;
 mod lock_wait;
 mod locks;
 mod long;
@@ -108,6 +112,7 @@ pub use backup::Held;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use histogram::{Counter, Distribution};
+pub use lease::LeasedSnapshot;
 pub use long::{Ahead, ValueWriter, Written};
 pub use metrics::EngineMetrics;
 pub use options::{Durability, EngineOptions, Isolation};
@@ -115,7 +120,7 @@ pub use replay::{Replayed, replay_archive};
 pub use salvage::{LogSalvage, LogState, salvage_log};
 pub use savepoint::{Savepoint, Savepoints};
 pub use shrink::ShrinkReport;
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, SnapshotCursor};
 pub use stats::EngineStats;
 pub use transaction::{Committed, Intent, WriteTx};
 pub use view::TxView;

@@ -3,7 +3,8 @@
 //! ```text
 //!   as much is changed as is left    the keeper makes a checkpoint, writers go on
 //!   an eighth is left                writers wait for that checkpoint, or make it
-//!   readers hold what it cleared     writers wait for them, at most `WAITS` times
+//!   readers hold what it cleared     writers wait for them, at most `WAITS` times; the oldest
+//!                                    snapshots are given up, where they may get too old at all
 //!   still nothing                    pages are spilled; a commit that finds no frames at all is
 //!                                    taken back and refused: `CacheFull`, worth a retry
 //! ```
@@ -17,6 +18,9 @@ use std::time::Duration;
 /// How often, and how long each time, a writer waits for readers to let go of memory.
 const WAITS: u32 = 20;
 const WAIT: Duration = Duration::from_millis(2);
+/// Memory is not taken back from snapshots that were not held for longer than this after they were
+/// superseded: those end by themselves.
+const YOUNG: Duration = Duration::from_millis(20);
 /// How often a commit that found no frames is tried again.
 pub(crate) const ATTEMPTS: u32 = 5;
 /// Memory is charged in steps, so that most writes of a transaction do not touch the account.
@@ -126,6 +130,9 @@ impl Shared {
     fn let_go(&self) -> Result<()> {
         let mut sequencer = self.sequencer.lock();
         sequencer.check_sound()?;
+        if let Some(age_max) = self.options.snapshot_age_max {
+            sequencer.expire_oldest(self, age_max.min(YOUNG));
+        }
         sequencer.seal_anew();
         sequencer.settle_log_charge();
         sequencer.publish_ready(self);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) snapshots: Counter,
+    pub(crate) expired_snapshots: Counter,
     commits: [Counter; 4],
     pub(crate) conflicts: Counter,
     pub(crate) log_bytes: Counter,
@@ -31,6 +32,8 @@ pub(crate) struct Metrics {
 pub struct EngineMetrics {
     /// Snapshots that were begun, those of write transactions included.
     pub snapshots: u64,
+    /// Snapshots that were given up because they were too old, or because memory was short.
+    pub expired_snapshots: u64,
     /// Commits that wrote something and waited to be durable.
     pub commits_sync: u64,
     /// Those that are durable some time after.
@@ -99,6 +102,7 @@ impl Metrics {
         let [sync, periodic, asynchronous, checkpoint] = &self.commits;
         EngineMetrics {
             snapshots: self.snapshots.get(),
+            expired_snapshots: self.expired_snapshots.get(),
             commits_sync: sync.get(),
             commits_periodic: periodic.get(),
             commits_async: asynchronous.get(),

@@ -84,6 +84,10 @@ pub struct EngineOptions {
     /// How many write transactions may be open at a time; any number unless told otherwise. One
     /// more is refused.
     pub max_active_transactions: Option<usize>,
+    /// How long a leased snapshot, and that of a transaction, can be read after a newer state was
+    /// published; for ever unless told otherwise. Where there is a limit, the oldest is given up
+    /// sooner once memory is short.
+    pub snapshot_age_max: Option<Duration>,
     /// How long a transaction waits for a lock, unless it says otherwise.
     pub lock_wait_max: Duration,
     /// Whether checkpoints start by themselves, on a thread of the database's own.
@@ -101,6 +105,7 @@ impl Default for EngineOptions {
             log_bytes: 512 << 20,
             archive_dir: None,
             max_active_transactions: None,
+            snapshot_age_max: None,
             lock_wait_max: Duration::from_secs(10),
             auto_checkpoint: true,
         }

@@ -31,7 +31,7 @@ use parking_lot::MutexGuard;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A commit leaves room for another of twice its size in the log's segments, or of so much.
 const LOG_AHEAD_BYTES: usize = 64 << 10;
@@ -341,7 +341,7 @@ impl Sequencer {
             let oldest = shared.active.lock().oldest();
             self.recent.prune(oldest.unwrap_or(u64::MAX).min(self.published_seq()));
         }
-        self.reclaim(&shared.published);
+        self.reclaim(shared);
     }
 
     /// The newest state that is applied and not published, if there is one: durable or not, but
@@ -360,11 +360,33 @@ impl Sequencer {
     }
 
     /// Frees what no snapshot, sealed group or meta page reaches any more.
-    fn reclaim(&mut self, published: &Published) {
-        let Some(live) = published.live(&mut self.states) else { return };
+    pub(crate) fn reclaim(&mut self, shared: &Shared) {
+        let Some(mut live) = shared.published.live(&mut self.states) else { return };
+        let too_old = |age_max| self.states.newest_older_than(age_max);
+        if let Some(version) = shared.options.snapshot_age_max.and_then(too_old)
+            && self.expire(shared, version)
+        {
+            let Some(left) = shared.published.live(&mut self.states) else { return };
+            live = left;
+        }
         let unpublished: Vec<Version> =
             self.sealed.iter().map(|group| group.state.version).collect();
         self.writer.reclaim(&live.versions, &unpublished);
+    }
+
+    /// Gives up the snapshots of `version` and older ones, as far as they are leased; answers
+    /// whether there were any. What they alone hold is free once no read of them is under way.
+    fn expire(&self, shared: &Shared, version: Version) -> bool {
+        let expired = shared.published.expire(version);
+        shared.metrics.expired_snapshots.add(expired);
+        expired > 0
+    }
+
+    /// Gives up the oldest snapshots, if they are leased and of a state that was superseded for
+    /// at least `age`.
+    pub(crate) fn expire_oldest(&self, shared: &Shared, age: Duration) {
+        let mut old = self.states.superseded().take_while(|(_, since)| *since >= age);
+        old.find(|(version, _)| self.expire(shared, *version));
     }
 
     /// What a checkpoint of the newest state records.

@@ -7,7 +7,7 @@ use crate::long::{Ahead, ValueWriter, Written};
 use crate::memory::{self, Charge};
 use crate::savepoint::{Savepoint, Savepoints};
 use crate::writes::Writes;
-use crate::{Durability, Error, Isolation, Result, Snapshot, TxView};
+use crate::{Durability, Error, Isolation, LeasedSnapshot, Result, TxView};
 use llmdb_storage::{
     Cursor, MemoryUse, NewValue, REFERENCE_BYTES_MIN, Reader, Runs, TreeId, View, WriteSource,
 };
@@ -33,13 +33,15 @@ pub struct WriteTx<'e> {
     id: TxnId,
     by: BegunBy,
     /// What it reads; none where every read takes one of its own.
-    snapshot: Option<Snapshot<'e>>,
+    snapshot: Option<LeasedSnapshot<'e>>,
     pub(crate) isolation: Isolation,
     writes: Writes,
     /// Of the writes in memory, where each key was written last; made when own writes are first read.
     own: Option<BTreeMap<(TreeId, Vec<u8>), usize>>,
     pub(crate) reads: Footprint,
     broken: Option<Arc<str>>,
+    /// It tried to read a snapshot that had been given up.
+    too_old: bool,
     /// Whether it read anything of others: from then on its snapshot stays what it is.
     has_read: Cell<bool>,
     pub(crate) lock_wait_max: Duration,
@@ -120,7 +122,7 @@ impl<'e> WriteTx<'e> {
     pub(crate) fn new(
         shared: &'e Shared,
         (id, by): (TxnId, BegunBy),
-        snapshot: Option<Snapshot<'e>>,
+        snapshot: Option<LeasedSnapshot<'e>>,
         isolation: Isolation,
     ) -> Self {
         WriteTx {
@@ -133,6 +135,7 @@ impl<'e> WriteTx<'e> {
             own: None,
             reads: Footprint::default(),
             broken: None,
+            too_old: false,
             has_read: Cell::new(false),
             lock_wait_max: shared.options.lock_wait_max,
             savepoints: Savepoints::new(id),
@@ -248,14 +251,14 @@ impl<'e> WriteTx<'e> {
     fn peek(&self) -> TxView<'_, 'e> {
         match (&self.snapshot, self.isolation) {
             (Some(snapshot), _) => TxView::Kept(snapshot),
-            (None, Isolation::ReadUncommitted) => TxView::Own(self.shared.applied_snapshot()),
-            (None, _) => TxView::Own(self.shared.snapshot()),
+            (None, Isolation::ReadUncommitted) => TxView::Own(self.shared.lease_applied()),
+            (None, _) => TxView::Own(self.shared.lease()),
         }
     }
 
     /// The newest commit that it sees for good.
     fn seq(&self) -> Option<u64> {
-        self.snapshot.as_ref().map(Snapshot::seq)
+        self.snapshot.as_ref().map(LeasedSnapshot::seq)
     }
 
     /// Commits after this one may conflict with it.
@@ -286,7 +289,12 @@ impl<'e> WriteTx<'e> {
             }
         }
         self.note_read(tree, key);
-        let read = self.view().get(tree, key).map(|value| value.map(|value| value.into_vec()));
+        let view = self.view();
+        let read = view.read().and_then(|seen| {
+            let value = seen.get(tree, key)?;
+            Ok(value.map(|value| value.into_vec()))
+        });
+        drop(view);
         self.keep_whole(read)
     }
 
@@ -359,7 +367,8 @@ impl<'e> WriteTx<'e> {
     ) -> llmdb_storage::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut entries = BTreeMap::new();
         let view = self.view();
-        let mut cursor = view.cursor(tree);
+        let seen = view.read()?;
+        let mut cursor = seen.cursor(tree);
         let mut more = cursor.seek(from)?;
         while more && to.is_none_or(|to| cursor.key() < to) {
             entries.insert(cursor.key().to_vec(), cursor.value()?.into_vec());
@@ -371,7 +380,10 @@ impl<'e> WriteTx<'e> {
     /// After a storage error the transaction may have read too little: it must not commit.
     fn keep_whole<T>(&mut self, read: llmdb_storage::Result<T>) -> Result<T> {
         read.map_err(|error| {
-            self.break_off(&error);
+            match error {
+                llmdb_storage::Error::SnapshotTooOld => self.too_old = true,
+                _ => self.break_off(&error),
+            }
             error.into()
         })
     }
@@ -512,7 +524,7 @@ impl<'e> WriteTx<'e> {
         shared.wait_until_visible(seq)?;
         if self.snapshot.is_some() {
             let mut active = shared.active.lock();
-            let newer = shared.snapshot();
+            let newer = shared.lease();
             active.move_on(self.seq(), newer.seq());
             self.snapshot = Some(newer);
         }
@@ -551,7 +563,9 @@ impl<'e> WriteTx<'e> {
     /// Makes the buffered writes visible, all or none.
     ///
     /// # Errors
-    /// [`Error::Conflict`]: run it again. [`Error::Broken`] after a storage error. Full devices.
+    /// [`Error::Conflict`], and [`Error::SnapshotTooOld`] after a read that failed with it: run it
+    /// again. One whose snapshot was given up after its last read commits like others: what it read
+    /// is checked against later commits as ever. [`Error::Broken`] after a storage error. Full devices.
     /// Except after [`Error::Poisoned`], an error means that nothing has happened.
     pub fn commit(self, durability: Durability) -> Result<Committed> {
         self.commit_with(durability, &mut Plain)
@@ -568,6 +582,9 @@ impl<'e> WriteTx<'e> {
     ) -> Result<Committed, I::Error> {
         if let Some(cause) = self.broken.clone() {
             return Err(Error::Broken { cause }.into());
+        }
+        if self.too_old {
+            return Err(Error::SnapshotTooOld.into());
         }
         let writes = std::mem::replace(&mut self.writes, self.shared.new_writes());
         self.own = None;

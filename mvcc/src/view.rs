@@ -1,6 +1,6 @@
 //! What one read of a transaction sees of others.
 
-use crate::Snapshot;
+use crate::LeasedSnapshot;
 use std::ops::Deref;
 
 /// What one read of a transaction sees of others: the snapshot that the transaction keeps, or one
@@ -8,15 +8,15 @@ use std::ops::Deref;
 #[derive(Debug)]
 pub enum TxView<'t, 'e> {
     /// The transaction's.
-    Kept(&'t Snapshot<'e>),
+    Kept(&'t LeasedSnapshot<'e>),
     /// This read's.
-    Own(Snapshot<'e>),
+    Own(LeasedSnapshot<'e>),
 }
 
 impl<'e> Deref for TxView<'_, 'e> {
-    type Target = Snapshot<'e>;
+    type Target = LeasedSnapshot<'e>;
 
-    fn deref(&self) -> &Snapshot<'e> {
+    fn deref(&self) -> &LeasedSnapshot<'e> {
         match self {
             TxView::Kept(snapshot) => snapshot,
             TxView::Own(snapshot) => snapshot,

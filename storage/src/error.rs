@@ -106,6 +106,10 @@ pub enum Error {
         /// How many pages it has room for.
         pages: usize,
     },
+    /// The state that is read was given up: it was superseded too long ago, or what it held was
+    /// needed. For views that end before they are dropped; those of this crate do not.
+    #[error("the snapshot is too old: begin a new one")]
+    SnapshotTooOld,
     /// The file is compressed by an algorithm that this build was made without.
     #[error("this build was made without the feature {name:?}, which the file needs")]
     NoCodec {

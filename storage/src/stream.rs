@@ -34,6 +34,13 @@ impl<'s> ValueReader<'s> {
         ValueReader { pager, extents, table: None, chunk: None, bytes: Vec::new(), at: 0 }
     }
 
+    /// The same reader for as long as the pager. While a root that reaches the value is live it
+    /// reads the value; afterwards what it reads may be found to be damaged.
+    pub fn lasting<'p>(self, pager: &'p Pager) -> ValueReader<'p> {
+        assert!(std::ptr::eq(self.pager, pager), "a value is read from the file that it is in");
+        ValueReader { pager, ..self }
+    }
+
     /// Bytes of the value.
     pub fn len(&self) -> u64 {
         u64::from(self.extents.len)

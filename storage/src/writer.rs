@@ -220,6 +220,11 @@ impl Writer {
         }
     }
 
+    /// Pages that are kept because the live version `version` reaches them, and no older one.
+    pub fn pages_held_by(&self, version: Version) -> u64 {
+        self.space.held_by(version)
+    }
+
     /// Pages whose newest bytes are not in the file: what a checkpoint would write.
     pub fn dirty_pages(&self) -> u64 {
         self.dirty.count_ones()

@@ -1,8 +1,10 @@
 //! The batch protocol.
 
 use super::{DurabilityArg, Open};
+use crate::ttl;
 use clap::Args;
 use llmdb::Options;
+use std::time::Duration;
 
 /// Of `llmdb exec`.
 pub const EXAMPLE: &str = "\
@@ -24,6 +26,9 @@ pub struct Exec {
     /// How many transactions may be open at a time; any number unless given
     #[arg(long, value_name = "N")]
     pub max_active_transactions: Option<usize>,
+    /// How long transactions can be read after others committed: `90s`, `5m`; for ever unless given
+    #[arg(long, value_name = "TIME", value_parser = ttl::parse)]
+    pub snapshot_age_max: Option<i64>,
 }
 
 impl Exec {
@@ -32,5 +37,8 @@ impl Exec {
         (self.open.options())
             .durability(self.durability.durability())
             .max_active_transactions(self.max_active_transactions)
+            .snapshot_age_max(
+                self.snapshot_age_max.map(|us| Duration::from_micros(us.unsigned_abs())),
+            )
     }
 }

@@ -175,3 +175,25 @@ fn more_transactions_than_may_be_open_are_refused_by_their_code() {
     exec.ok(json!({"op": "rollback", "txn": "a"}));
     exec.write(1, json!({"op": "put", "key": "k", "value": 1}));
 }
+
+#[test]
+fn a_transaction_that_gets_too_old_is_told_so_by_its_code() {
+    let (_dir, db) = place();
+    let mut exec = Exec::start_with(&db, &["--snapshot-age-max", "1"]);
+    exec.write(1, json!({"op": "put", "key": "k", "value": 1}));
+    exec.ok(json!({"op": "begin", "txn": "a"}));
+    assert_eq!(value(&mut exec, Some("a")), 1);
+    for tx in 2..5 {
+        exec.write(tx, json!({"op": "put", "key": "k", "value": tx}));
+    }
+    let get = json!({"op": "get", "key": "k", "txn": "a"});
+    assert_eq!(exec.code(get.clone()), "snapshot_too_old");
+    assert_eq!(exec.code(get), "snapshot_too_old");
+    exec.ok(json!({"op": "put", "key": "j", "value": 1, "txn": "a"}));
+    assert_eq!(exec.code(json!({"op": "commit", "txn": "a"})), "snapshot_too_old");
+    let stats = exec.ok(json!({"op": "stats"}))["stats"].clone();
+    assert!(stats["expired_snapshots"].as_u64().unwrap() > 0, "{stats}");
+    assert_eq!(stats["oldest_snapshot_bytes"], 0);
+    exec.ok(json!({"op": "begin", "txn": "a"}));
+    assert_eq!(value(&mut exec, Some("a")), 4);
+}

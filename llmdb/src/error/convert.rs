@@ -11,6 +11,7 @@ impl From<llmdb_mvcc::Error> for Error {
             E::Busy { path, pid } => Error::Busy { path, pid },
             E::NotFound { path } => Error::NotFound { path },
             E::Conflict { seq } => Error::Conflict { seq },
+            E::SnapshotTooOld => Error::SnapshotTooOld,
             E::Deadlock { tx, waited_for } => Error::Deadlock { tx, waited_for },
             E::LockTimeout { tx, waited_for, waited } => {
                 Error::LockTimeout { tx, waited_for, waited }
@@ -82,6 +83,7 @@ impl From<llmdb_storage::Error> for Error {
             E::BadOption { what } => Error::BadOption { what },
             E::Full { pages } => Error::FileFull { pages },
             E::CacheFull => Error::CacheFull,
+            E::SnapshotTooOld => Error::SnapshotTooOld,
             E::NoCodec { .. } => Error::Unsupported { what },
             E::PagesHeld { pages } => Error::PagesHeld { pages },
             E::Poisoned { cause } => Error::Poisoned { cause },

@@ -101,6 +101,7 @@ table! {
     UnknownErasure      "unknown_erasure"       NotFound;
     Conflict            "conflict"              Conflict;
     Deadlock            "deadlock"              Conflict;
+    SnapshotTooOld      "snapshot_too_old"      Conflict;
     Busy                "busy"                  Busy;
     LockTimeout         "lock_timeout"          Busy;
     TooManyTransactions "too_many_transactions" Busy;

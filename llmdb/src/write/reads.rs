@@ -7,7 +7,7 @@ use crate::{
     AsKey, Changes, Cursor, DiffRow, Fact, Isolation, PartitionId, Rectangle, Result, Scan, TxTime,
     decode,
 };
-use llmdb_mvcc::{Snapshot, TxView};
+use llmdb_mvcc::{LeasedSnapshot, Snapshot, TxView};
 use llmdb_storage::{Batch, TreeId};
 use llmdb_temporal::{Absences, At, EventId, KeyRange, Overlay, Pending, Reader, Trees, head_key};
 use serde::de::DeserializeOwned;
@@ -92,10 +92,10 @@ impl Own<'_> {
     /// [`Pending::resolve_part`]
     pub(crate) fn resolve_part(
         &self,
-        view: &Snapshot<'_>,
+        view: &LeasedSnapshot<'_>,
         range: KeyRange,
     ) -> Result<(Batch, KeyRange, Option<KeyRange>)> {
-        Ok(self.pending.resolve_part(view, self.trees, self.tx, range, self.bytes_max)?)
+        Ok(self.pending.resolve_part(&view.read()?, self.trees, self.tx, range, self.bytes_max)?)
     }
 }
 
@@ -109,7 +109,7 @@ impl Seen<'_, '_> {
     /// What was believed at `tx` must not have been retired.
     fn check_kept(&self, core: &Core, partition: PartitionId, tx: TxTime) -> Result<()> {
         if tx < TxTime(self.view.mark()) {
-            Reader::new(&*self.view, &core.trees).check_kept(partition, tx)?;
+            Reader::new(&self.view.read()?, &core.trees).check_kept(partition, tx)?;
         }
         Ok(())
     }
@@ -171,13 +171,13 @@ impl<'db> WriteTx<'db> {
             let now = seen.now;
             let at = At { valid: key.valid_from.unwrap_or(now.valid), tx: tx.unwrap_or(now.tx) };
             seen.check_kept(self.core, partition, at.tx)?;
-            let view = seen.view;
+            let view = seen.view.read()?;
             let trees = &self.core.trees;
             if !self.pending.touches(partition, user_key)? {
-                let segment = Reader::new(&*view, trees).get(partition, user_key, at)?;
+                let segment = Reader::new(&view, trees).get(partition, user_key, at)?;
                 return segment.as_ref().map(decode::fact).transpose();
             }
-            let overlay = self.pending.overlay_key(&*view, trees, now.tx, partition, user_key)?;
+            let overlay = self.pending.overlay_key(&view, trees, now.tx, partition, user_key)?;
             let segment = Reader::new(&overlay, trees).get(partition, user_key, at)?;
             segment.as_ref().map(decode::fact).transpose()
         }))
@@ -262,7 +262,12 @@ impl<'db> WriteTx<'db> {
         &self,
         key: impl AsKey,
         tx: Option<TxTime>,
-        read: impl FnOnce(Reader<'_, Overlay<'_, Snapshot<'db>>>, PartitionId, &[u8], At) -> Result<T>,
+        read: impl for<'v> FnOnce(
+            Reader<'v, Overlay<'v, Snapshot<'v>>>,
+            PartitionId,
+            &[u8],
+            At,
+        ) -> Result<T>,
     ) -> Result<T> {
         let key = key.as_key();
         let (partition, user_key) = (key.partition, key.user_key);
@@ -272,8 +277,8 @@ impl<'db> WriteTx<'db> {
                 seen.check_kept(self.core, partition, tx)?;
             }
             let Seen { view, now } = seen;
-            let trees = &self.core.trees;
-            let overlay = self.pending.overlay_key(&*view, trees, now.tx, partition, user_key)?;
+            let (view, trees) = (view.read()?, &self.core.trees);
+            let overlay = self.pending.overlay_key(&view, trees, now.tx, partition, user_key)?;
             read(Reader::new(&overlay, trees), partition, user_key, now)
         }))
     }
@@ -303,7 +308,8 @@ impl<'db> WriteTx<'db> {
             while let Some(range) = rest {
                 let (batch, part, behind) = own.resolve_part(&view, range)?;
                 rest = behind;
-                let overlay = Overlay::over(&*view, &batch);
+                let seen = view.read()?;
+                let overlay = Overlay::over(&seen, &batch);
                 for row in Reader::new(&overlay, trees).diff(part, a, b) {
                     all.push(decode::diff_row(row?)?);
                 }
@@ -349,18 +355,18 @@ impl<'db> WriteTx<'db> {
         to: Option<TxTime>,
         limit: Option<usize>,
         feed: impl for<'v> FnOnce(
-            Reader<'v, Overlay<'_, Snapshot<'db>>>,
+            Reader<'v, Overlay<'v, Snapshot<'v>>>,
             TxTime,
-        ) -> llmdb_temporal::Changes<'v, Overlay<'v, Snapshot<'db>>>,
+        ) -> llmdb_temporal::Changes<'v, Overlay<'v, Snapshot<'v>>>,
     ) -> Result<Changes> {
         let to = to.unwrap_or(TxTime::INFINITY);
         self.broken.watch(self.seen().and_then(|Seen { view, now }| {
             if self.isolation == Isolation::Serializable && to.0 > view.mark().saturating_add(1) {
                 self.reads.borrow_mut().everything = true;
             }
-            let trees = &self.core.trees;
-            Reader::new(&*view, trees).check_range_kept(from..to)?;
-            let overlay = self.pending.overlay(&*view, trees, now.tx)?;
+            let (view, trees) = (view.read()?, &self.core.trees);
+            Reader::new(&view, trees).check_range_kept(from..to)?;
+            let overlay = self.pending.overlay(&view, trees, now.tx)?;
             let mut page = crate::read::collect(feed(Reader::new(&overlay, trees), to), limit)?;
             for own in page.changes.iter_mut().filter(|change| change.tx == now.tx) {
                 own.note = decode::note(self.note.as_deref())?;

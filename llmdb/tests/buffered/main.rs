@@ -11,6 +11,8 @@ pub const COMPRESSION: llmdb::TreeOptions = llmdb::TreeOptions {
 };
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = 4096;
+/// How old snapshots may get: they are on lease.
+pub const SNAPSHOT_AGE_MAX: Option<std::time::Duration> = Some(std::time::Duration::MAX);
 
 #[path = "../it/archive.rs"]
 mod archive;
@@ -52,6 +54,8 @@ mod spilled;
 mod stream;
 #[path = "../it/support.rs"]
 mod support;
+#[path = "../it/too_old.rs"]
+mod too_old;
 #[path = "../it/transactions.rs"]
 mod transactions;
 #[path = "../it/volume.rs"]

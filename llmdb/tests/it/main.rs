@@ -7,6 +7,8 @@ pub const SOURCE: llmdb::PageSource = llmdb::PageSource::Mmap;
 pub const COMPRESSION: llmdb::TreeOptions = llmdb::TreeOptions { pages: None, values: None };
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = 4096;
+/// How old snapshots may get.
+pub const SNAPSHOT_AGE_MAX: Option<std::time::Duration> = None;
 
 mod archive;
 mod backup;
@@ -30,5 +32,6 @@ mod retention;
 mod spilled;
 mod stream;
 mod support;
+mod too_old;
 mod transactions;
 mod volume;

@@ -17,6 +17,7 @@ pub fn options(disk: &MemVfs) -> Options {
         .page_source(crate::SOURCE)
         .page_cache_bytes(16 * (65_536 + 96))
         .page_size(crate::PAGE_SIZE)
+        .snapshot_age_max(crate::SNAPSHOT_AGE_MAX)
         .compression(crate::COMPRESSION)
 }
 

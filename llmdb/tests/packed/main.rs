@@ -11,6 +11,8 @@ pub const COMPRESSION: llmdb::TreeOptions = llmdb::TreeOptions {
 };
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = 16_384;
+/// How old snapshots may get.
+pub const SNAPSHOT_AGE_MAX: Option<std::time::Duration> = None;
 
 #[path = "../it/compare.rs"]
 mod compare;

@@ -34,3 +34,5 @@ mod savepoints;
 mod spilled;
 #[path = "../it/stress.rs"]
 mod stress;
+#[path = "../it/too_old.rs"]
+mod too_old;

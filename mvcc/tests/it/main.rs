@@ -25,3 +25,4 @@ mod shrink;
 mod spans;
 mod spilled;
 mod stress;
+mod too_old;
