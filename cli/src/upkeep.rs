@@ -9,7 +9,7 @@ use crate::exec::answer::{Answer, write_answer};
 use crate::render::{Mode, Rendered, render};
 use crate::table::Screen;
 use indicatif::{ProgressBar, ProgressStyle};
-use llmdb::{ErrorClass, Progress};
+use llmdb::{Db, ErrorClass, Progress};
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -39,12 +39,28 @@ fn backup(args: &Backup) -> Result<ExitCode> {
 
 fn compact(args: &Compact) -> Result<ExitCode> {
     let db = args.open.existing()?;
+    let Some(dest) = &args.dest else { return compact_online(args, db) };
     let bar = bar("entries copied");
-    let made = db.compact_into_with(&args.dest, &mut |progress| step(&bar, progress));
+    let made = db.compact_into_with(dest, &mut |progress| step(&bar, progress));
     bar.finish_and_clear();
     let made = made?;
     db.close()?;
     report(args.output, &made)
+}
+
+/// What `compact --online` did.
+#[derive(Serialize)]
+struct Cut {
+    bytes_before: u64,
+    bytes_after: u64,
+}
+
+fn compact_online(args: &Compact, db: Db) -> Result<ExitCode> {
+    let bytes_before = db.stats()?.file_bytes;
+    db.shrink()?;
+    let cut = Cut { bytes_before, bytes_after: db.stats()?.file_bytes };
+    db.close()?;
+    report(args.output, &cut)
 }
 
 fn restore(args: &Restore) -> Result<ExitCode> {

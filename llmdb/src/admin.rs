@@ -68,6 +68,9 @@ pub struct Stats {
     pub oldest_snapshot_us: u64,
     /// Bytes of pages that it holds back.
     pub oldest_snapshot_bytes: u64,
+    /// The code of what the newest run of retention that came [by
+    /// itself](crate::Options::retire_every) failed with, if it did.
+    pub retention_error: Option<&'static str>,
     /// Read and write transactions that were taken back since the database was opened: see
     /// [`Options::snapshot_age_max`](crate::Options::snapshot_age_max).
     pub expired_snapshots: u64,
@@ -160,6 +163,7 @@ impl Db {
             states: stats.states,
             oldest_snapshot_us: stats.oldest_age.map_or(0, us),
             oldest_snapshot_bytes: stats.oldest_pages * page_bytes,
+            retention_error: self.core().retirer.error(),
             expired_snapshots: self.core().engine.metrics().expired_snapshots,
         })
     }
@@ -172,8 +176,11 @@ impl Db {
     /// The failure of the last checkpoint. Nothing is lost: the log stays, and the next open
     /// recovers from it.
     pub fn close(self) -> Result<()> {
-        match Arc::into_inner(self.into_core()) {
-            Some(core) => core.engine.close().map_err(Error::from),
+        match Arc::into_inner(self.into_opened()) {
+            Some(opened) => {
+                opened.retirer.stop();
+                opened.engine.close().map_err(Error::from)
+            }
             None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::clock::TxClock;
 use crate::metrics::Asked;
+use crate::retirer::Retirer;
 use crate::{Durability, Error, Isolation, PartitionId, Result, TxTime};
 use llmdb_mvcc::{Engine, EngineOptions, Intent, Writes, Written};
 use llmdb_storage::{Batch, REFERENCE_BYTES_MIN, Reader, TreeId, TreeOptions};
@@ -26,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) asked: Asked,
     /// Held by a run of retention.
     pub(crate) retiring: Mutex<()>,
+    /// Starts such runs.
+    pub(crate) retirer: Retirer,
 }
 
 /// The operations of one transaction on their way into the engine.
@@ -67,6 +70,7 @@ impl Core {
         clock_step_max: Option<Duration>,
         durability: Durability,
         isolation: Isolation,
+        retire_every: Option<Duration>,
     ) -> Result<Self> {
         let read_only = options.store.read_only;
         let engine = Engine::open(path, options)?;
@@ -94,6 +98,7 @@ impl Core {
             names: Mutex::default(),
             asked: Asked::default(),
             retiring: Mutex::default(),
+            retirer: Retirer::new(retire_every),
         })
     }
 

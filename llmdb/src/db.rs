@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::held::Held;
 use crate::noted::Noted;
 use crate::op::writes;
+use crate::retirer::Opened;
 use crate::{
     AsKey, Changes, Cursor, DiffRow, Fact, Isolation, Options, PartitionId, ReadTx, Rectangle,
     Result, Scan, TxTime, ValidTime, Version, View, WriteTx,
@@ -21,7 +22,7 @@ use std::sync::Arc;
 /// snapshot of its own: to ask several questions of one state, [`read`](Db::read).
 #[derive(Clone)]
 pub struct Db {
-    core: Arc<Core>,
+    core: Arc<Opened>,
 }
 
 /// What a transaction came to.
@@ -35,19 +36,24 @@ pub struct Committed<T> {
 
 impl Db {
     pub(crate) fn new(core: Core) -> Self {
-        Self { core: Arc::new(core) }
+        Self { core: Arc::new(Opened::new(core)) }
     }
 
     pub(crate) fn core(&self) -> &Core {
         &self.core
     }
 
-    pub(crate) fn share_core(&self) -> Arc<Core> {
+    pub(crate) fn share(&self) -> Arc<Opened> {
         self.core.clone()
     }
 
-    pub(crate) fn into_core(self) -> Arc<Core> {
+    pub(crate) fn into_opened(self) -> Arc<Opened> {
         self.core
+    }
+
+    /// A partition was given a policy of retention.
+    pub(crate) fn retire_from_now_on(&self) {
+        self.core.retire_from_now_on();
     }
 
     /// Opens the database at `path` with default [`Options`]; a missing one is created.

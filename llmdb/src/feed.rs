@@ -12,6 +12,7 @@
 //! feed, no history and no digest.
 
 use crate::core::Core;
+use crate::retirer::Opened;
 use crate::{Change, Cursor, Db, Error, PartitionId, Result, TxTime, Watch, WatchFrom};
 use llmdb_storage::{Cursor as _, TreeId, View};
 use std::time::Duration;
@@ -29,7 +30,7 @@ const VERSION: u8 = 1;
 #[must_use = "it lists nothing unless asked"]
 pub struct Feed {
     watch: Watch,
-    core: std::sync::Arc<Core>,
+    core: std::sync::Arc<Opened>,
     name: String,
     acknowledged: Cursor,
 }
@@ -76,7 +77,7 @@ impl Db {
         if name.is_empty() {
             return Err(Error::EmptyName);
         }
-        let core = self.share_core();
+        let core = self.share();
         let acknowledged = match find(&core, name)? {
             Some(acknowledged) => acknowledged,
             None => {
@@ -286,7 +287,6 @@ mod tests {
         assert_eq!(make(db.core(), "f", Cursor::START).unwrap(), far);
         assert_eq!(find(db.core(), "f").unwrap(), Some(far));
     }
-
 
     #[test]
     fn a_records_bytes_are_where_the_format_says() {

@@ -84,6 +84,7 @@ mod read;
 mod repair;
 mod retention;
 mod retire;
+mod retirer;
 mod retry;
 mod scan;
 mod stream;

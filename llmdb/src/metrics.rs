@@ -46,6 +46,18 @@ pub struct Metrics {
     pub checkpoint_pages: u64,
     /// Checkpoints that failed.
     pub failed_checkpoints: u64,
+    /// Times that the file was made shorter [by itself](crate::Options::auto_shrink_bytes).
+    pub shrinks: u64,
+    /// Pages that were cut off then.
+    pub shrunk_pages: u64,
+    /// Times that this failed.
+    pub failed_shrinks: u64,
+    /// Runs of retention that came [by themselves](crate::Options::retire_every).
+    pub retention_runs: u64,
+    /// Rectangles and events that they took out.
+    pub retention_removed: u64,
+    /// Such runs that failed.
+    pub failed_retention_runs: u64,
     /// How long opening took to recover, in microseconds.
     pub recovery_us: f64,
     /// Commits that were brought back from the log then.
@@ -120,6 +132,12 @@ impl Db {
             checkpoint: Latency::of(&engine.checkpoint_ns),
             checkpoint_pages: engine.checkpoint_pages,
             failed_checkpoints: engine.failed_checkpoints,
+            shrinks: engine.shrinks,
+            shrunk_pages: engine.shrunk_pages,
+            failed_shrinks: engine.failed_shrinks,
+            retention_runs: core.retirer.runs.get(),
+            retention_removed: core.retirer.removed.get(),
+            failed_retention_runs: core.retirer.failed.get(),
             recovery_us: us(engine.recovery_ns),
             recovered_commits: engine.recovered_commits,
         }

@@ -1,7 +1,7 @@
 //! How a database is opened.
 
 use crate::core::Core;
-use crate::{Db, Durability, Error, Isolation, Result};
+use crate::{Db, Durability, Error, Isolation, Result, retirer};
 use llmdb_mvcc::EngineOptions;
 use llmdb_storage::{Compression, PageSource, TreeOptions};
 use llmdb_vfs::{LogicalClock, OpenMode, OsVfs, Vfs, WallClock};
@@ -48,6 +48,8 @@ pub struct Options {
     /// `None` leaves it as the file has it.
     compress_pages: Option<Option<Compression>>,
     compress_values: Option<Option<Compression>>,
+    /// `None`: as the clock suggests.
+    retire_every: Option<Option<Duration>>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +75,7 @@ impl Options {
             isolation: Isolation::default(),
             compress_pages: None,
             compress_values: None,
+            retire_every: None,
         }
     }
 
@@ -94,7 +97,8 @@ impl Options {
     /// A directory that committed transactions are copied to before the log lets go of them, at
     /// checkpoints and on closing; made if it is missing. With a backup it brings back the database
     /// as it was at any time since: see [`Restore::archive`](crate::Restore::archive). A checkpoint
-    /// that cannot archive fails, and the log keeps everything until one can.
+    /// that cannot archive fails, and the log keeps everything until one can. Commits of
+    /// [`Durability::Checkpoint`] are logged meanwhile, to be archived.
     pub fn archive_dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.engine.archive_dir = Some(dir.as_ref().to_owned());
         self
@@ -235,6 +239,29 @@ impl Options {
         self
     }
 
+    /// The file is made shorter by itself, on a thread of the database's own, once at least half of it
+    /// is free and at least so many bytes are; 64 MiB unless told otherwise, `None` for never. Pages
+    /// are moved in steps between commits, as [`Db::shrink`] does. It reads and writes no more pages
+    /// than it frees, so contents that grow and shrink by turns cost it no more than in proportion to
+    /// what is written for them; what is smaller than 64 MiB is not worth the syncs. Not without
+    /// [`auto_checkpoint`](Options::auto_checkpoint).
+    pub fn auto_shrink_bytes(mut self, free_bytes_min: Option<u64>) -> Self {
+        self.engine.auto_shrink_bytes = free_bytes_min;
+        self
+    }
+
+    /// How often what policies of [retention](crate::Retention) do not keep is given up by itself, as
+    /// by [`Db::retire`]: every hour unless told otherwise, the first time a minute after opening, or
+    /// at this interval if that is shorter; `None` for never. With [`Clock::Logical`], whose times do
+    /// not pass by themselves, never unless told otherwise. A thread of the database's own does it,
+    /// in small commits, once any partition has a policy; closing waits for the commit that it is at.
+    /// [`Metrics`](crate::Metrics) count the runs and those that failed, and
+    /// [`Stats`](crate::Stats) say what the last one failed with.
+    pub fn retire_every(mut self, every: Option<Duration>) -> Self {
+        self.retire_every = Some(every);
+        self
+    }
+
     /// Whether checkpoints start by themselves; so unless told otherwise.
     pub fn auto_checkpoint(mut self, auto: bool) -> Self {
         self.engine.auto_checkpoint = auto;
@@ -264,7 +291,12 @@ impl Options {
             isolation,
             compress_pages,
             compress_values,
+            retire_every,
         } = self;
+        let by_clock = match clock {
+            Source::Known(Clock::Logical) => None,
+            Source::Known(Clock::Wall) | Source::Own(_) => Some(retirer::EVERY),
+        };
         let (clock, step_max): (Arc<dyn llmdb_vfs::Clock>, _) = match clock {
             Source::Known(Clock::Wall) => (Arc::new(WallClock), clock_step_max),
             Source::Known(Clock::Logical) => (Arc::new(LogicalClock), None),
@@ -273,7 +305,8 @@ impl Options {
         let path = path.as_ref();
         let vfs = engine.vfs.clone();
         let read_only = engine.store.read_only;
-        let core = Core::open(path, engine, clock, step_max, durability, isolation);
+        let retire_every = retire_every.unwrap_or(by_clock).filter(|_| !read_only);
+        let core = Core::open(path, engine, clock, step_max, durability, isolation, retire_every);
         let core = core.and_then(|core| {
             let is = core.compression();
             let pages = compress_pages.unwrap_or(is.pages);

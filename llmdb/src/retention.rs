@@ -188,7 +188,8 @@ fn micros(span: Duration) -> u64 {
 
 impl Db {
     /// Says how much of its past a partition keeps. Nothing is given up until
-    /// [`retire`](Db::retire) runs; the policy that holds then counts. Answers the transaction.
+    /// [`retire`](Db::retire) runs, when it is called or [by itself](crate::Options::retire_every);
+    /// the policy that holds then counts. Answers the transaction.
     ///
     /// # Errors
     /// [`Error::BadPolicy`]; [`Error::ReservedPartition`]; those of a write.
@@ -199,7 +200,9 @@ impl Db {
         retention.policy().check()?;
         let key = format!("{PREFIX}{}", partition.0);
         let op = Op::put(META, key, retention.encode()?, When::FromNow);
-        self.core().commit_one(op, None)
+        let tx = self.core().commit_one(op, None)?;
+        self.retire_from_now_on();
+        Ok(tx)
     }
 
     /// See [`ReadTx::retention`].

@@ -1,6 +1,7 @@
 //! Following what is written, as it is committed.
 
 use crate::core::{Core, NO_TX};
+use crate::retirer::Opened;
 use crate::{Change, Cursor, Db, PartitionId, Result, TxTime, decode};
 use llmdb_temporal::{EventId, KeyRange, Reader};
 use std::collections::VecDeque;
@@ -36,7 +37,7 @@ pub enum WatchFrom {
 /// itself, which is right in any case.
 #[must_use = "it lists nothing unless asked"]
 pub struct Watch {
-    core: Arc<Core>,
+    core: Arc<Opened>,
     within: Option<KeyRange>,
     /// The last write that was handed out, or left out behind the last one.
     position: Cursor,
@@ -64,7 +65,7 @@ impl Db {
     /// # Ok::<(), llmdb::Error>(())
     /// ```
     pub fn watch(&self, from: WatchFrom) -> Watch {
-        let core = self.share_core();
+        let core = self.share();
         let position = from.cursor(&core);
         Watch::new(core, position)
     }
@@ -98,7 +99,7 @@ fn whole_from(core: &Core) -> Cursor {
 }
 
 impl Watch {
-    pub(crate) fn new(core: Arc<Core>, position: Cursor) -> Self {
+    pub(crate) fn new(core: Arc<Opened>, position: Cursor) -> Self {
         let ahead = VecDeque::new();
         Self { core, within: None, position, read: position, ahead, seen: None }
     }

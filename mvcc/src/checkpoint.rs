@@ -50,7 +50,12 @@ impl Shared {
     pub(crate) fn checkpoint(&self) -> Result<CheckpointReport> {
         let mut last = self.checkpointing.lock();
         self.sequencer.lock().check_writable()?;
-        self.checkpoint_in_turn(&mut last)
+        let report = self.checkpoint_in_turn(&mut last)?;
+        drop(last);
+        if self.shrink_is_due() {
+            self.keeper.shrink_soon(self);
+        }
+        Ok(report)
     }
 
     /// A checkpoint by whoever holds the lock of checkpoints; the last one, of a database that is

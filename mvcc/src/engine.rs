@@ -9,6 +9,7 @@ use crate::metrics::{EngineMetrics, Metrics};
 use crate::publish::{Published, State};
 use crate::record::Record;
 use crate::sequencer::Sequencer;
+use crate::shrink::Shrinking;
 use crate::slots::Tenure;
 use crate::span::span;
 use crate::stats::EngineStats;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) visible: Visible,
     pub(crate) checkpointing: Mutex<Checkpointing>,
     pub(crate) load: Load,
+    pub(crate) shrinking: Shrinking,
     pub(crate) bulk: Bulk,
     pub(crate) keeper: Keeper,
     pub(crate) metrics: Metrics,
@@ -195,6 +197,7 @@ impl Engine {
             visible: Visible::default(),
             checkpointing: Mutex::new(last),
             load: Load::default(),
+            shrinking: Shrinking::default(),
             bulk: Bulk::default(),
             keeper: Keeper::default(),
             metrics: Metrics::default(),

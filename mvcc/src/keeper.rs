@@ -1,6 +1,6 @@
 //! The keeper: threads for what happens some time after a commit. One hands the log to the
 //! operating system for `Async` commits and syncs it for `Periodic` ones, another makes
-//! checkpoints when they are due. They start with the first commit that needs them; no `Sync`
+//! checkpoints when they are due, and cuts the file when much of it is free. They start with the first commit that needs them; no `Sync`
 //! commit waits for them.
 
 use crate::bulk::Logging;
@@ -34,6 +34,7 @@ struct Todo {
     write_out: bool,
     sync_by: Option<Instant>,
     checkpoint: bool,
+    shrink: bool,
 }
 
 impl Keeper {
@@ -64,12 +65,24 @@ impl Keeper {
         if writes || earlier {
             self.log_wake.notify_one();
         }
+        self.start_once(shared, &mut todo);
+        Ok(())
+    }
+
+    /// Leaves it to the keeper to make the file shorter.
+    pub(crate) fn shrink_soon(&self, shared: &Shared) {
+        let mut todo = self.todo.lock();
+        todo.shrink = true;
+        self.checkpoint_wake.notify_one();
+        self.start_once(shared, &mut todo);
+    }
+
+    fn start_once(&self, shared: &Shared, todo: &mut Todo) {
         if !todo.started && !todo.stop {
             todo.started = true;
             self.start(shared, "llmdb-log", Keeper::run_log);
             self.start(shared, "llmdb-checkpoint", Keeper::run_checkpoints);
         }
-        Ok(())
     }
 
     fn start(&self, shared: &Shared, name: &str, run: fn(&Keeper, &Shared)) {
@@ -118,7 +131,13 @@ impl Keeper {
         let mut todo = self.todo.lock();
         while !todo.stop {
             if !todo.checkpoint {
-                self.checkpoint_wake.wait(&mut todo);
+                if std::mem::take(&mut todo.shrink) {
+                    MutexGuard::unlocked(&mut todo, || {
+                        shared.shrink_by_itself(&|| !self.todo.lock().stop);
+                    });
+                } else {
+                    self.checkpoint_wake.wait(&mut todo);
+                }
                 continue;
             }
             let made = MutexGuard::unlocked(&mut todo, || {

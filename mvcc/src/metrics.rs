@@ -3,8 +3,8 @@
 //! Kept by the engine itself, nothing is global. A read costs one addition, to a counter of its
 //! thread's; a commit reads the clock twice. See `histogram` for how they are kept.
 
-use crate::Durability;
 use crate::histogram::{Counter, Distribution, Recorder};
+use crate::{Durability, ShrinkReport};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,9 @@ pub(crate) struct Metrics {
     checkpoint: Recorder,
     checkpoint_pages: Counter,
     failed_checkpoints: Counter,
+    shrinks: Counter,
+    shrunk_pages: Counter,
+    failed_shrinks: Counter,
     recovery_ns: AtomicU64,
     recovered_commits: AtomicU64,
 }
@@ -58,6 +61,12 @@ pub struct EngineMetrics {
     pub checkpoint_pages: u64,
     /// Checkpoints that failed.
     pub failed_checkpoints: u64,
+    /// Times that the file was made shorter by itself.
+    pub shrinks: u64,
+    /// Pages that were cut off then.
+    pub shrunk_pages: u64,
+    /// Times that this failed.
+    pub failed_shrinks: u64,
     /// How long recovery took when it was opened.
     pub recovery_ns: u64,
     /// Commits that were brought back from the log then.
@@ -92,6 +101,22 @@ impl Metrics {
         }
     }
 
+    /// Pages written by checkpoints so far.
+    pub(crate) fn checkpoint_pages(&self) -> u64 {
+        self.checkpoint_pages.get()
+    }
+
+    /// The file was made shorter by itself, or failed to be.
+    pub(crate) fn shrunk_by_itself(&self, report: Option<&ShrinkReport>) {
+        match report {
+            Some(report) => {
+                self.shrinks.add_one();
+                self.shrunk_pages.add(report.pages_before.saturating_sub(report.pages_after));
+            }
+            None => self.failed_shrinks.add_one(),
+        }
+    }
+
     pub(crate) fn recovered(&self, time: Duration, commits: u64) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.recovery_ns.store(nanos, Ordering::Relaxed);
@@ -115,6 +140,9 @@ impl Metrics {
             checkpoint_ns: self.checkpoint.snapshot(),
             checkpoint_pages: self.checkpoint_pages.get(),
             failed_checkpoints: self.failed_checkpoints.get(),
+            shrinks: self.shrinks.get(),
+            shrunk_pages: self.shrunk_pages.get(),
+            failed_shrinks: self.failed_shrinks.get(),
             recovery_ns: self.recovery_ns.load(Ordering::Relaxed),
             recovered_commits: self.recovered_commits.load(Ordering::Relaxed),
         }

@@ -18,7 +18,8 @@ pub enum Durability {
     Async,
     /// At once, and in no log: it survives a power failure after the next checkpoint. For bulk
     /// loads. Before a commit of another kind is logged, a checkpoint makes all these durable, so
-    /// that what survives is always a prefix of all commits.
+    /// that what survives is always a prefix of all commits. Where committed records are archived it
+    /// is logged all the same, as if it were `Async`: the archive misses nothing.
     Checkpoint,
 }
 
@@ -90,6 +91,9 @@ pub struct EngineOptions {
     pub snapshot_age_max: Option<Duration>,
     /// How long a transaction waits for a lock, unless it says otherwise.
     pub lock_wait_max: Duration,
+    /// The file is made shorter by itself once at least half of it is free, and at least so many bytes
+    /// are; never if `None`, or while checkpoints do not start by themselves.
+    pub auto_shrink_bytes: Option<u64>,
     /// Whether checkpoints start by themselves, on a thread of the database's own.
     pub auto_checkpoint: bool,
 }
@@ -107,6 +111,7 @@ impl Default for EngineOptions {
             max_active_transactions: None,
             snapshot_age_max: None,
             lock_wait_max: Duration::from_secs(10),
+            auto_shrink_bytes: Some(64 << 20),
             auto_checkpoint: true,
         }
     }

@@ -425,7 +425,10 @@ impl Shared {
         }
         let own = writes.len();
         // While a commit waits to be logged, so is every other: they all wait for one checkpoint.
-        let unlogged = durability == Durability::Checkpoint && !self.bulk.is_held();
+        // And an archive has what the log had: where there is one, all are logged.
+        let unlogged = durability == Durability::Checkpoint
+            && self.options.archive_dir.is_none()
+            && !self.bulk.is_held();
         let _hold = (!unlogged).then(|| self.bulk.hold());
         for _ in 0..memory::ATTEMPTS {
             if !unlogged {

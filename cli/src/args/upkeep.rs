@@ -14,8 +14,9 @@ Examples:
 
 /// Examples of `llmdb compact`.
 pub const COMPACT: &str = "\
-Example:
-  llmdb compact agent.llmdb smaller.llmdb";
+Examples:
+  llmdb compact agent.llmdb smaller.llmdb      a new file, with full pages
+  llmdb compact --online agent.llmdb           the same file, cut to what it holds";
 
 /// `llmdb compact`
 #[derive(Args, Debug)]
@@ -24,7 +25,11 @@ pub struct Compact {
     #[command(flatten)]
     pub open: Open,
     /// The file to make; nothing may be there
-    pub dest: PathBuf,
+    #[arg(required_unless_present = "online", conflicts_with = "online")]
+    pub dest: Option<PathBuf>,
+    /// Move what is at the end of the file to its front, and cut it, instead of making another
+    #[arg(long)]
+    pub online: bool,
     /// How
     #[command(flatten)]
     pub output: Output,
@@ -62,7 +67,8 @@ pub enum Upkeep {
     /// Copy everything committed to a new file, whole or what changed since another backup
     #[command(after_help = BACKUP)]
     Backup(Backup),
-    /// Copy everything believed now and ever to a new file, with full pages and nothing else
+    /// Copy everything believed now and ever to a new file, with full pages and nothing else; or
+    /// cut the file where it is
     #[command(after_help = COMPACT)]
     Compact(Compact),
     /// Make a database out of a backup and the increments that follow it

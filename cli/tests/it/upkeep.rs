@@ -69,6 +69,28 @@ fn a_moment_comes_back_from_backup_and_archive() {
 }
 
 #[test]
+fn a_file_is_cut_where_it_is() {
+    let (_dir, place) = place();
+    let db = place.to_str().unwrap();
+    let mut exec = Exec::start(&place);
+    for i in 0..300 {
+        exec.ok(json!({"op": "put", "key": format!("k{i}"), "value": "x".repeat(9000)}));
+    }
+    for i in 0..300 {
+        exec.ok(json!({"op": "erase", "key": format!("k{i}")}));
+    }
+    exec.ok(json!({"op": "put", "key": "left", "value": 1}));
+    assert!(exec.end().success());
+    let before = std::fs::metadata(&place).unwrap().len();
+    let cut = json_of(&["compact", "--online", db]);
+    let after = std::fs::metadata(&place).unwrap().len();
+    assert_eq!((&cut["bytes_before"], &cut["bytes_after"]), (&json!(before), &json!(after)));
+    assert!(after < before / 2, "{cut}");
+    assert_eq!(json_of(&["get", db, "left"])["value"], 1);
+    assert_eq!(json_of(&["verify", db])["problems"], json!([]));
+}
+
+#[test]
 fn a_file_is_compacted_and_its_trees_are_counted() {
     let (dir, db) = place();
     let db = text(&db);

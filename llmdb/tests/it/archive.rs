@@ -2,7 +2,7 @@
 
 use crate::support::{PATH, assert_clean, options};
 use llmdb::vfs::{FaultKind, MemVfs, OpenMode, Vfs};
-use llmdb::{Db, Error, Restore, TxTime};
+use llmdb::{Db, Durability, Error, Restore, TxTime};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
@@ -227,4 +227,32 @@ fn a_failure_at_any_call_loses_nothing_that_the_archive_should_have() {
             break;
         }
     }
+}
+
+/// A commit that asks for no log is logged where there is an archive: else it would miss it, and a
+/// restore would end before it without a word.
+#[test]
+fn commits_without_a_log_are_archived() {
+    let disk = MemVfs::new();
+    let db = open(&disk).unwrap();
+    db.put("k", b"1").unwrap();
+    db.backup(Path::new("/b0")).unwrap();
+    let mut states = States::new();
+    for i in 0..20_u8 {
+        let mut tx = db.begin().unwrap();
+        tx.durability(if i % 5 == 4 { Durability::Sync } else { Durability::Checkpoint });
+        tx.put(format!("k{i}"), vec![i; [10, 50_000][usize::from(i % 2)]]).unwrap();
+        let tx = tx.commit().unwrap().unwrap();
+        states.insert(tx.0, db.digest().unwrap());
+        if i % 7 == 6 {
+            db.checkpoint().unwrap();
+        }
+    }
+    db.close().unwrap();
+    for (&tx, state) in &states {
+        let report = restore(&disk, tx).unwrap();
+        assert_eq!((report.newest_tx, digest(&disk)), (tx, state.clone()));
+    }
+    let last = *states.last_key_value().unwrap().0;
+    assert!(restore(&disk, last + 1).unwrap().archive_ended);
 }

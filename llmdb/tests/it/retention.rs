@@ -2,7 +2,7 @@
 //! stops a run.
 
 use crate::support::{P, PATH, assert_clean, at, fresh, open, options, text, v};
-use llmdb::vfs::{FaultKind, MemVfs};
+use llmdb::vfs::{Call, FaultKind, MemVfs};
 use llmdb::{
     Db, Error, ErrorClass, Key, PartitionId, Period, Retention, TreeOptions, TxTime, Value,
 };
@@ -386,4 +386,96 @@ fn text_of_a_view_is_that_of_its_time() {
     assert_eq!(text(&fact), "draft");
     let fact = db.read().as_of_checkpoint("draft").unwrap().get("plan").unwrap().unwrap();
     assert_eq!(text(&fact), "draft");
+}
+
+/// Waits for what a thread of the database does some time after.
+fn eventually(db: &Db, what: impl Fn(&Db) -> bool) {
+    for _ in 0..30_000 {
+        if what(db) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it does not come: {:?}, {:?}", db.metrics(), db.stats());
+}
+
+#[test]
+fn retention_runs_by_itself_and_ends_with_the_last_handle() {
+    let disk = MemVfs::new();
+    let often = || options(&disk).retire_every(Some(Duration::from_millis(1)));
+    let db = often().open(PATH).unwrap();
+    corrected(&db, 50);
+    assert_eq!(db.metrics().retention_runs, 0, "there is no policy");
+    db.set_retention(P, &Retention::all_for(us(10))).unwrap();
+    eventually(&db, |db| db.metrics().retention_removed > 0);
+    assert_eq!(db.read().digest_at(TxTime(5)).unwrap_err().code(), "history_retired");
+    assert_eq!(db.get("k").unwrap().unwrap().value, (&[49][..]).into());
+    // What gets older is given up, too.
+    let removed = db.metrics().retention_removed;
+    corrected(&db, 50);
+    eventually(&db, |db| db.metrics().retention_removed > removed);
+    assert_eq!(
+        (db.metrics().failed_retention_runs, db.stats().unwrap().retention_error),
+        (0, None)
+    );
+    let other = db.clone();
+    let feed = other.feed("f").unwrap();
+    drop(db);
+    let runs = other.metrics().retention_runs;
+    corrected(&other, 20);
+    eventually(&other, |db| db.metrics().retention_runs > runs);
+    drop(feed);
+    other.close().unwrap();
+
+    // A policy that is there already is enough, and a handle that is dropped closes at once.
+    for _ in 0..20 {
+        let db = often().open(PATH).unwrap();
+        corrected(&db, 20);
+        drop(db);
+    }
+    let db = often().open(PATH).unwrap();
+    eventually(&db, |db| db.metrics().retention_runs > 2);
+    assert_clean(&db);
+    db.close().unwrap();
+    let db = often().read_only(true).open(PATH).unwrap();
+    assert_eq!(db.metrics().retention_runs, 0);
+}
+
+#[test]
+fn retention_runs_that_fail_are_seen() {
+    let disk = MemVfs::new();
+    let db = options(&disk).retire_every(Some(Duration::from_millis(1))).open(PATH).unwrap();
+    corrected(&db, 30);
+    db.set_retention(P, &Retention::all_for(us(10))).unwrap();
+    eventually(&db, |db| db.metrics().retention_removed > 0);
+    assert_eq!(db.stats().unwrap().retention_error, None);
+    disk.fail_nth(Call::Sync, 1, FaultKind::Io);
+    while db.put_at("k", b"x", v(0)).is_ok() {}
+    eventually(&db, |db| db.metrics().failed_retention_runs > 1);
+    assert_eq!(db.stats().unwrap().retention_error, Some("poisoned"));
+    assert!(db.close().is_err());
+    let db = options(&disk).retire_every(Some(Duration::from_millis(1))).open(PATH).unwrap();
+    eventually(&db, |db| db.metrics().retention_runs > 0);
+    assert_eq!(
+        (db.metrics().failed_retention_runs, db.stats().unwrap().retention_error),
+        (0, None)
+    );
+    assert_clean(&db);
+}
+
+#[test]
+fn retention_does_not_run_by_itself_where_that_was_not_asked_for() {
+    // Logical time does not pass by itself.
+    for options in [fresh_options(), fresh_options().clock(llmdb::Clock::Wall).retire_every(None)] {
+        let db = options.open(PATH).unwrap();
+        corrected(&db, 30);
+        db.set_retention(P, &Retention::all_for(us(10))).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!((db.metrics().retention_runs, db.kept(P).unwrap().len()), (0, 1));
+        assert!(db.retire(None).unwrap().removed > 0);
+    }
+}
+
+fn fresh_options() -> llmdb::Options {
+    options(&MemVfs::new())
 }

@@ -111,3 +111,142 @@ fn snapshots_and_writers_go_on_while_a_file_shrinks() {
     assert_eq!(contents(&engine, tree).len(), model.len() + 200);
     verify(&engine);
 }
+
+fn by_itself(vfs: &MemVfs, auto_shrink_bytes: Option<u64>) -> Engine {
+    let options = EngineOptions { auto_checkpoint: true, auto_shrink_bytes, ..options(vfs) };
+    Engine::open(path(), options).unwrap()
+}
+
+/// Waits for what a thread of the database does some time after.
+fn eventually(engine: &Engine, what: impl Fn(&EngineMetrics) -> bool) {
+    for _ in 0..30_000 {
+        if what(&engine.metrics()) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("it does not come: {:?}, {:?}", engine.metrics(), engine.stats());
+}
+
+#[test]
+fn a_file_that_is_half_free_is_cut_by_itself() {
+    let vfs = MemVfs::new();
+    let engine = by_itself(&vfs, Some(1 << 20));
+    let model = load(&engine, &mut Random(1));
+    let tree = engine.tree("t").unwrap();
+    let before = engine.stats().space.file_pages;
+    // What was deleted is free when no retained meta page reaches it any more.
+    for i in 0..3_u8 {
+        let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+        tx.put(tree, b"own", &[i]).unwrap();
+        tx.commit(Durability::Sync).unwrap();
+        engine.checkpoint().unwrap();
+    }
+    eventually(&engine, |metrics| metrics.shrinks == 1);
+    let (metrics, space) = (engine.metrics(), engine.stats().space);
+    assert!(space.file_pages < before / 2, "{space:?}, {before} before");
+    assert_eq!(space.file_pages, file_pages(&vfs));
+    assert!(metrics.shrunk_pages >= before / 2 && metrics.failed_shrinks == 0, "{metrics:?}");
+    // It is done, and stays so.
+    for i in 0..20_u8 {
+        let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+        tx.put(tree, b"own", &[i]).unwrap();
+        tx.commit(Durability::Sync).unwrap();
+        engine.checkpoint().unwrap();
+    }
+    engine.close().unwrap();
+    assert_eq!(engine.metrics().shrinks, 1);
+    assert_eq!(contents(&engine, tree).len(), model.len() + 1);
+    drop(engine);
+    verify(&open(&vfs));
+}
+
+/// Contents that grow and shrink by turns cost no more than in proportion to what is written.
+#[test]
+fn swings_cost_no_more_than_what_is_written_for_them() {
+    for auto_shrink_bytes in [Some(64 << 10), None, Some(1 << 30)] {
+        let engine = by_itself(&MemVfs::new(), auto_shrink_bytes);
+        let tree = engine.create_tree("t").unwrap();
+        let write = |keys: std::ops::Range<u32>, value: Option<&[u8]>| {
+            let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+            for key in keys {
+                match value {
+                    Some(value) => tx.put(tree, &key.to_be_bytes(), value).unwrap(),
+                    None => tx.delete(tree, &key.to_be_bytes()).unwrap(),
+                }
+            }
+            tx.commit(Durability::Async).unwrap();
+            engine.checkpoint().unwrap();
+        };
+        for round in 0..15 {
+            write(0..4000, Some(&[round; 400]));
+            write(300..4000, None);
+            (0..3).for_each(|i| write(0..1, Some(&[round; 9][..i])));
+        }
+        engine.close().unwrap();
+        let metrics = engine.metrics();
+        assert!(metrics.shrunk_pages <= metrics.checkpoint_pages, "{metrics:?}");
+        if auto_shrink_bytes != Some(64 << 10) {
+            assert_eq!(metrics.shrinks, 0);
+        }
+    }
+}
+
+#[test]
+fn what_a_snapshot_holds_at_the_end_is_not_tried_again_and_again() {
+    let vfs = MemVfs::new();
+    let engine = by_itself(&vfs, Some(1 << 20));
+    load(&engine, &mut Random(4));
+    let tree = engine.tree("t").unwrap();
+    // It holds what will be moved away from the end.
+    let held = engine.snapshot();
+    for i in 0..60_u8 {
+        let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+        tx.put(tree, b"own", &[i]).unwrap();
+        tx.commit(Durability::Sync).unwrap();
+        engine.checkpoint().unwrap();
+        if i == 5 {
+            eventually(&engine, |metrics| metrics.shrinks == 1);
+        }
+    }
+    assert!(engine.metrics().shrinks < 10, "{:?}", engine.metrics());
+    drop(held);
+    // Once as much was written as is in use, it is.
+    for i in 0..u32::MAX {
+        let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+        (0..500_u32).for_each(|k| tx.put(tree, &k.to_le_bytes(), &[i as u8; 800]).unwrap());
+        tx.commit(Durability::Sync).unwrap();
+        engine.checkpoint().unwrap();
+        let space = engine.stats().space;
+        if space.file_pages < 2 * (space.pages_used + space.pages_pending) {
+            break;
+        }
+        assert!(i < 2000, "{space:?} {:?}", engine.metrics());
+    }
+    engine.close().unwrap();
+    drop(engine);
+    verify(&open(&vfs));
+}
+
+#[test]
+fn closing_does_not_wait_for_a_shrink_by_itself() {
+    for stops in 0..12 {
+        let vfs = MemVfs::new();
+        let engine = by_itself(&vfs, Some(1 << 20));
+        let model = load(&engine, &mut Random(5));
+        let tree = engine.tree("t").unwrap();
+        for i in 0..3_u8 {
+            let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+            tx.put(tree, b"own", &[i]).unwrap();
+            tx.commit(Durability::Sync).unwrap();
+            engine.checkpoint().unwrap();
+        }
+        (0..stops * 200).for_each(|_| std::thread::yield_now());
+        engine.close().unwrap();
+        drop(engine);
+        assert!(vfs.kind(std::path::Path::new("/t.llmdb-wal")).unwrap().is_none(), "it is clean");
+        let again = open(&vfs);
+        assert_eq!(contents(&again, tree).len(), model.len() + 1);
+        verify(&again);
+    }
+}
