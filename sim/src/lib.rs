@@ -1,4 +1,5 @@
-//! Test support of LLMDB: what the engine should have answered, worked out the slow way.
+//! Test support of LLMDB: what the engine should have answered, worked out the slow way; and disks
+//! that crash at every point at which they can.
 //!
 //! ```
 //! use llmdb_sim::rectangles::{Op, Rectangles, When};
@@ -10,10 +11,23 @@
 //! assert_eq!(seen.value.as_deref(), Some(&b"A"[..]));
 //! ```
 //!
-//! Modules: [`rectangles`], the temporal oracle; [`retention`], which of its answers are kept.
+//! # Modules, in reading order
+//!
+//! - [`rectangles`], the temporal oracle; [`retention`], which of its answers are kept.
+//!
+//! With the feature `engine`, which the command `llmdb-sim` needs and the engine's own tests leave
+//! out:
+//!
+//! - [`trace`]: a workload's calls of the file system, recorded once and played again to any point;
+//!   [`choice`]: what of the un-synced survives a crash there, and which choices are tried.
+//! - [`world`]: what is driven and judged; [`trees`], plain trees; [`facts`], facts on both axes of
+//!   time.
+//! - [`explore`]: one workload, many points, many choices, each judged; [`enumerate`]: every
+//!   workload; [`spec`]: one state, as text; [`minimise`]: the least that still fails.
 //!
 //! # Invariants
 //! - I1: an oracle shares no code with what it judges; it trades all speed for being obvious.
+//! - I2: what a crash leaves is decided by [`llmdb_vfs::MemVfs`] alone: a trace is played on one.
 //!
 //! # Not here
 //! Nothing that ships: no crate of the engine depends on this one outside its tests.
@@ -21,3 +35,26 @@
 
 pub mod rectangles;
 pub mod retention;
+
+#[cfg(feature = "engine")]
+pub mod choice;
+#[cfg(feature = "engine")]
+pub mod enumerate;
+#[cfg(feature = "engine")]
+pub mod explore;
+#[cfg(feature = "engine")]
+pub mod facts;
+#[cfg(feature = "engine")]
+mod image;
+#[cfg(feature = "engine")]
+pub mod minimise;
+#[cfg(feature = "engine")]
+mod random;
+#[cfg(feature = "engine")]
+pub mod spec;
+#[cfg(feature = "engine")]
+pub mod trace;
+#[cfg(feature = "engine")]
+pub mod trees;
+#[cfg(feature = "engine")]
+pub mod world;

@@ -99,7 +99,11 @@ impl Pager {
             PageSource::Buffered => (None, bytes),
         };
         let pages = bytes / page_size as u64;
-        let frames = (options.frame_bytes / page_size as u64).min(u64::from(u32::MAX) - 1) as u32;
+        // Every frame in use is charged to the budget, which may still be raised to this: more of
+        // them are never needed.
+        let raised = store::FRAMES_MIN * page_size as u64 + 2 * cache::bytes_min(page_size);
+        let frame_bytes = options.frame_bytes.min(options.budget.limit().max(raised));
+        let frames = (frame_bytes / page_size as u64).min(u64::from(u32::MAX) - 1) as u32;
         // A longer file is there, but not within reach: nothing of it may be touched beyond.
         let file_pages = AtomicU64::new((file.len()? / page_size as u64).min(pages));
         let pager = Pager {

@@ -66,6 +66,6 @@ pub use error::{Error, Result};
 pub use file::{File, LockMode};
 pub use lock::Lock;
 pub use map::Map;
-pub use memory::{Call, FaultKind, MemOptions, MemVfs, UnsyncedOp};
+pub use memory::{AfterFailedSync, Call, Fate, FaultKind, MemOptions, MemVfs, UnsyncedOp};
 pub use os::OsVfs;
 pub use vfs::{EntryKind, OpenMode, Vfs};

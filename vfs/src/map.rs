@@ -86,17 +86,22 @@ impl fmt::Debug for Map {
 /// The bytes of an in-memory file: the first `len` bytes of an anonymous region whose address
 /// never changes, so that [`Map`]s of it stay coherent while it grows.
 ///
-/// Invariant: every byte from `len` on is zero.
+/// Invariant: every byte from `len` on is zero, and so is every byte from `touched` on, which was
+/// never written.
 pub(crate) struct Bytes {
     memory: Arc<MmapRaw>,
     len: usize,
+    touched: usize,
 }
+
+/// Zeros are looked for in units of this.
+const CHUNK: usize = 4096;
 
 impl Bytes {
     /// No bytes yet, room for `reserve`. Memory is used only for what is touched.
     pub(crate) fn reserve(reserve: usize) -> std::io::Result<Bytes> {
         let memory: MmapMut = MmapOptions::new().len(reserve).no_reserve_swap().map_anon()?;
-        Ok(Bytes { memory: Arc::new(MmapRaw::from(memory)), len: 0 })
+        Ok(Bytes { memory: Arc::new(MmapRaw::from(memory)), len: 0, touched: 0 })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -139,6 +144,22 @@ impl Bytes {
     pub(crate) fn write(&mut self, data: &[u8], offset: usize) {
         let end = offset.checked_add(data.len()).expect("the caller checked the end");
         assert!(end <= self.capacity(), "a write beyond the region");
+        if !data.is_empty() {
+            self.len = self.len.max(end);
+        }
+        let mut at = offset;
+        for chunk in data.chunks(CHUNK) {
+            // Zeros are there already; writing them would only take memory.
+            if at < self.touched || *chunk != [0; CHUNK][..chunk.len()] {
+                self.copy_in(chunk, at);
+                self.touched = self.touched.max(at + chunk.len());
+            }
+            at += chunk.len();
+        }
+    }
+
+    fn copy_in(&mut self, data: &[u8], offset: usize) {
+        assert!(offset + data.len() <= self.capacity(), "a write beyond the region");
         // SAFETY: offset + data.len() <= capacity, so the destination lies in the region. `&mut
         // self` keeps every other `Bytes` access out. References formed through a `Map` to these
         // bytes do not exist while they are written: that is the contract of `Map`.
@@ -149,9 +170,6 @@ impl Bytes {
                 data.len(),
             );
         }
-        if !data.is_empty() {
-            self.len = self.len.max(end);
-        }
     }
 
     /// Cuts the bytes, or extends them by zeros.
@@ -160,11 +178,12 @@ impl Bytes {
     /// If `len` is beyond the region: callers check first.
     pub(crate) fn set_len(&mut self, len: usize) {
         assert!(len <= self.capacity(), "a length beyond the region");
-        if len < self.len {
-            // SAFETY: len..self.len lies in the region; exclusive as in `write`. This restores the
+        let dirty_end = self.len.min(self.touched);
+        if len < dirty_end {
+            // SAFETY: len..dirty_end lies in the region; exclusive as in `copy_in`. This restores the
             // invariant that bytes from `len` on are zero.
             unsafe {
-                std::ptr::write_bytes(self.memory.as_mut_ptr().add(len), 0, self.len - len);
+                std::ptr::write_bytes(self.memory.as_mut_ptr().add(len), 0, dirty_end - len);
             }
         }
         self.len = len;
@@ -172,16 +191,12 @@ impl Bytes {
 
     /// A copy in a region of its own.
     pub(crate) fn duplicate(&self) -> std::io::Result<Bytes> {
-        const CHUNK: usize = 4096;
         let mut copy = Bytes::reserve(self.capacity())?;
         let mut chunk = [0; CHUNK];
         let mut offset = 0;
-        while offset < self.len {
+        while offset < self.len.min(self.touched) {
             let n = self.read(&mut chunk, offset);
-            // Zeros are there already; writing them would only take memory.
-            if chunk[..n] != [0; CHUNK][..n] {
-                copy.write(&chunk[..n], offset);
-            }
+            copy.write(&chunk[..n], offset);
             offset += n;
         }
         copy.len = self.len;

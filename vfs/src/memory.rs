@@ -16,11 +16,11 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{EntryKind, Error, File, Lock, OpenMode, Result, Vfs};
 
-pub use crash::UnsyncedOp;
-pub use fault::{Call, FaultKind};
+pub use crash::{Fate, UnsyncedOp};
+pub use fault::{AfterFailedSync, Call, FaultKind};
 
 use content::Inode;
-use fault::{Faults, Space};
+use fault::{Due, Faults, Plan, Space};
 use file::MemFile;
 use tree::Tree;
 
@@ -29,7 +29,8 @@ use tree::Tree;
 ///
 /// * [`crash`](MemVfs::crash) gives the file system as a power failure would leave it.
 /// * [`set_free_bytes`](MemVfs::set_free_bytes) makes the disk run full.
-/// * [`fail_after`](MemVfs::fail_after) and [`fail_nth`](MemVfs::fail_nth) let one call fail.
+/// * [`fail_after`](MemVfs::fail_after) and [`fail_nth`](MemVfs::fail_nth) let one call fail, or lie;
+///   [`fail_from`](MemVfs::fail_from) lets all fail from then on.
 ///
 /// Each file owns a fixed reserve of address space, so that its maps stay valid while it grows;
 /// growing past it is [`Error::NoSpace`]. Only what was written takes memory. What was not yet
@@ -67,6 +68,7 @@ struct World {
     tree: Mutex<Tree>,
     locks: Mutex<BTreeSet<PathBuf>>,
     faults: Faults,
+    after_failed_sync: Mutex<AfterFailedSync>,
     space: Space,
     /// Numbers the changes in the order in which they happened. Relaxed: each is taken under the
     /// lock of what it changes, which orders it.
@@ -103,6 +105,7 @@ impl MemVfs {
                 tree: Mutex::new(tree),
                 locks: Mutex::default(),
                 faults: Faults::default(),
+                after_failed_sync: Mutex::default(),
                 space: Space::default(),
                 changes: AtomicU64::new(0),
             }),
@@ -128,22 +131,49 @@ impl MemVfs {
 
     /// Makes the `n`th call from now on fail, once: 1 is the next. Several plans can be pending.
     ///
-    /// A write that fails so has been half done. A sync that fails so behaves as on Linux: what it
-    /// should have made durable is still read back, but no later sync will make it durable.
+    /// A sync that fails so behaves as on Linux: no later sync will make durable what it should
+    /// have. What is read meanwhile is told by
+    /// [`set_after_failed_sync`](MemVfs::set_after_failed_sync).
     ///
     /// # Panics
-    /// If `n` is zero.
+    /// If `n` is zero, or the fault is one of certain calls only.
     pub fn fail_after(&self, n: u64, kind: FaultKind) {
-        self.world.faults.plan(None, n, kind);
+        self.plan(None, n, false, kind);
+    }
+
+    /// Makes the `n`th call from now on fail, and every call after it.
+    ///
+    /// # Panics
+    /// As [`fail_after`](MemVfs::fail_after).
+    pub fn fail_from(&self, n: u64, kind: FaultKind) {
+        self.plan(None, n, true, kind);
     }
 
     /// Makes the `n`th `call` from now on fail, once: 1 is the next. See
     /// [`fail_after`](MemVfs::fail_after).
     ///
     /// # Panics
-    /// If `n` is zero.
+    /// If `n` is zero, or the fault cannot happen to `call`.
     pub fn fail_nth(&self, call: Call, n: u64, kind: FaultKind) {
-        self.world.faults.plan(Some(call), n, kind);
+        self.plan(Some(call), n, false, kind);
+    }
+
+    /// Makes the `n`th `call` from now on fail, and every one after it.
+    ///
+    /// # Panics
+    /// As [`fail_nth`](MemVfs::fail_nth).
+    pub fn fail_from_nth(&self, call: Call, n: u64, kind: FaultKind) {
+        self.plan(Some(call), n, true, kind);
+    }
+
+    fn plan(&self, only: Option<Call>, n: u64, for_ever: bool, kind: FaultKind) {
+        let older = (kind == FaultKind::Stale).then(|| self.crash_losing_all());
+        self.world.faults.plan(Plan { only, left: n, for_ever, due: Due { kind, older } });
+    }
+
+    /// What is read, once a sync has failed, of what it should have made durable.
+    pub fn set_after_failed_sync(&self, reads: AfterFailedSync) {
+        *self.world.after_failed_sync.lock() = reads;
     }
 
     /// Forgets the faults that have not happened yet.
@@ -154,7 +184,7 @@ impl MemVfs {
     /// Fails if a fault is due, for calls that do nothing when they fail.
     fn call(&self, call: Call, path: &Path) -> Result<()> {
         match self.world.faults.next(call) {
-            Some(kind) => Err(kind.error(call, path)),
+            Some(due) => Err(due.kind.error(call, path)),
             None => Ok(()),
         }
     }
@@ -243,9 +273,9 @@ impl Vfs for MemVfs {
         let _shared = self.world.gate.read();
         let mut tree = self.world.tree.lock();
         match fault {
-            Some(kind) => {
+            Some(due) => {
                 tree.abandon(path)?;
-                Err(kind.error(Call::SyncDir, path))
+                Err(due.kind.error(Call::SyncDir, path))
             }
             None => tree.sync(path),
         }

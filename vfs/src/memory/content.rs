@@ -100,6 +100,16 @@ pub(super) enum What {
     },
 }
 
+/// Takes a change back; the last that was made and is not taken back yet.
+pub(super) fn undo(bytes: &mut Bytes, change: &Change) {
+    bytes.set_len(change.len_before);
+    match &change.what {
+        What::Write { offset, before, .. } => bytes.write(before, *offset),
+        What::SetLen { len, cut } => bytes.write(cut, (*len).min(change.len_before)),
+        What::Allocate { .. } => {}
+    }
+}
+
 impl Content {
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
@@ -197,6 +207,29 @@ impl Content {
             if change.state == State::Pending {
                 change.state = State::Abandoned;
             }
+        }
+    }
+
+    /// A sync has failed, and the pages of what is pending are dropped: what was there before is
+    /// read again. The length, which is in no page, stays, and waits for another sync.
+    pub(super) fn drop_unsynced(&mut self, path: &Arc<Path>) {
+        let Some(number) = self.journal.last().map(|change| change.number) else { return };
+        if self.journal.iter().any(|change| change.state != State::Pending) {
+            // An earlier failure left its pages in memory; so does this.
+            return self.abandon();
+        }
+        let len = self.len();
+        for change in std::mem::take(&mut self.journal).iter().rev() {
+            undo(&mut self.bytes, change);
+        }
+        let len_before = self.len();
+        let mut cut = vec![0; len_before.saturating_sub(len)];
+        self.bytes.read(&mut cut, len);
+        self.bytes.set_len(len);
+        if len != len_before {
+            let (state, path) = (State::Pending, Arc::clone(path));
+            let what = What::SetLen { len, cut };
+            self.journal.push(Change { number, state, path, len_before, what });
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::MemVfs;
 use crate::Error;
 
 /// The calls of a [`MemVfs`](crate::MemVfs) and its files that count and can fail. `len`, `map` and
@@ -67,13 +68,34 @@ impl Call {
     }
 }
 
-/// How a call fails.
+/// How a call fails, or lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// The device reports an error: [`Error::Io`].
+    /// The device reports an error: [`Error::Io`]. A write has been half done.
     Io,
-    /// The device is full: [`Error::NoSpace`].
+    /// The device is full: [`Error::NoSpace`]. A write has been half done.
     NoSpace,
+    /// A write stops with an error after so many bytes; after none, if it is zero.
+    Short(u64),
+    /// What changes something, or makes it durable, says that it was done; nothing was.
+    Lost,
+    /// A write lands so many bytes away from its place, if the file reaches there, and says that it
+    /// was done.
+    Misdirected(i64),
+    /// A read gives what was durable there when the fault was planned. Maps are not calls: for them,
+    /// a write that was lost is the same.
+    Stale,
+}
+
+/// What reads give after a sync has failed, of what it should have made durable. The next sync
+/// reports success in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AfterFailedSync {
+    /// What was written: its pages are still in memory, and count as clean.
+    #[default]
+    Written,
+    /// What was there before: its pages were dropped, and are read from the medium again.
+    Before,
 }
 
 impl FaultKind {
@@ -81,9 +103,25 @@ impl FaultKind {
         let path = path.to_path_buf();
         match self {
             FaultKind::NoSpace => Error::NoSpace { path },
-            FaultKind::Io => {
+            FaultKind::Short(_) => {
+                Error::Io { op: call.name(), path, source: io::ErrorKind::WriteZero.into() }
+            }
+            FaultKind::Io | FaultKind::Lost | FaultKind::Misdirected(_) | FaultKind::Stale => {
                 Error::Io { op: call.name(), path, source: io::Error::other("injected fault") }
             }
+        }
+    }
+
+    /// Whether this can happen to `call`; `None`: to any.
+    fn suits(self, call: Option<Call>) -> bool {
+        match self {
+            FaultKind::Io | FaultKind::NoSpace => true,
+            FaultKind::Short(_) | FaultKind::Misdirected(_) => call == Some(Call::Write),
+            FaultKind::Stale => call == Some(Call::Read),
+            FaultKind::Lost => matches!(
+                call,
+                Some(Call::Write | Call::Allocate | Call::Punch | Call::SetLen | Call::Sync)
+            ),
         }
     }
 }
@@ -95,11 +133,22 @@ pub(super) struct Faults {
     plans: Mutex<Vec<Plan>>,
 }
 
+/// When something is to fail.
 #[derive(Debug)]
-struct Plan {
-    only: Option<Call>,
-    left: u64,
-    kind: FaultKind,
+pub(super) struct Plan {
+    pub(super) only: Option<Call>,
+    /// So many calls from now on; from then on every one, if it is `for_ever`.
+    pub(super) left: u64,
+    pub(super) for_ever: bool,
+    pub(super) due: Due,
+}
+
+/// A fault that happens now.
+#[derive(Clone, Debug)]
+pub(super) struct Due {
+    pub(super) kind: FaultKind,
+    /// What stale reads give.
+    pub(super) older: Option<MemVfs>,
 }
 
 impl Faults {
@@ -107,9 +156,10 @@ impl Faults {
         self.calls.load(Ordering::Relaxed)
     }
 
-    pub(super) fn plan(&self, only: Option<Call>, n: u64, kind: FaultKind) {
-        assert!(n > 0, "calls count from 1");
-        self.plans.lock().push(Plan { only, left: n, kind });
+    pub(super) fn plan(&self, plan: Plan) {
+        assert!(plan.left > 0, "calls count from 1");
+        assert!(plan.due.kind.suits(plan.only), "{:?} of {:?}", plan.due.kind, plan.only);
+        self.plans.lock().push(plan);
     }
 
     pub(super) fn clear(&self) {
@@ -117,18 +167,18 @@ impl Faults {
     }
 
     /// Counts a call; says whether it fails. When several plans fall on one call all are spent.
-    pub(super) fn next(&self, call: Call) -> Option<FaultKind> {
+    pub(super) fn next(&self, call: Call) -> Option<Due> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let mut due = None;
         self.plans.lock().retain_mut(|plan| {
             if plan.only.is_some_and(|only| only != call) {
                 return true;
             }
-            plan.left -= 1;
+            plan.left = plan.left.saturating_sub(1);
             if plan.left == 0 {
-                due.get_or_insert(plan.kind);
+                due.get_or_insert_with(|| plan.due.clone());
             }
-            plan.left > 0
+            plan.left > 0 || plan.for_ever
         });
         due
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::World;
 use super::content::Inode;
-use super::fault::Call;
-use crate::{Error, File, LockMode, Map, OpenMode, Result};
+use super::fault::{AfterFailedSync, Call, Due, FaultKind};
+use crate::{Error, File, LockMode, Map, OpenMode, Result, Vfs};
 use parking_lot::Mutex;
 
 #[derive(Debug)]
@@ -32,10 +32,12 @@ impl MemFile {
         }
     }
 
-    fn call(&self, call: Call) -> Result<()> {
+    /// Whether the call is to be made: one that is lost is not.
+    fn call(&self, call: Call) -> Result<bool> {
         match self.world.faults.next(call) {
-            Some(kind) => Err(kind.error(call, &self.path)),
-            None => Ok(()),
+            Some(Due { kind: FaultKind::Lost, .. }) => Ok(false),
+            Some(due) => Err(due.kind.error(call, &self.path)),
+            None => Ok(true),
         }
     }
 
@@ -44,9 +46,13 @@ impl MemFile {
         let _shared = self.world.gate.read();
         let mut content = self.inode.content.write();
         match fault {
-            Some(kind) => {
-                content.abandon();
-                Err(kind.error(Call::Sync, &self.path))
+            Some(Due { kind: FaultKind::Lost, .. }) => Ok(()),
+            Some(due) => {
+                match *self.world.after_failed_sync.lock() {
+                    AfterFailedSync::Written => content.abandon(),
+                    AfterFailedSync::Before => content.drop_unsynced(&self.path),
+                }
+                Err(due.kind.error(Call::Sync, &self.path))
             }
             None => {
                 content.sync();
@@ -58,7 +64,15 @@ impl MemFile {
 
 impl File for MemFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        self.call(Call::Read)?;
+        match self.world.faults.next(Call::Read) {
+            Some(Due { older: Some(older), .. }) => {
+                if let Ok(file) = older.open(&self.path, OpenMode::Read) {
+                    return file.read_at(buf, offset);
+                }
+            }
+            Some(due) => return Err(due.kind.error(Call::Read, &self.path)),
+            None => {}
+        }
         let Ok(offset) = usize::try_from(offset) else { return Ok(0) };
         Ok(self.inode.content.read().bytes.read(buf, offset))
     }
@@ -67,25 +81,46 @@ impl File for MemFile {
         self.writable()?;
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let fault = self.world.faults.next(Call::Write);
-        let limit = if fault.is_some() { total / 2 } else { total };
         let _shared = self.world.gate.read();
-        self.inode.content.write().write(&self.world, &self.path, bufs, offset, limit)?;
+        let mut content = self.inode.content.write();
+        let limit = match fault.as_ref().map(|due| due.kind) {
+            None => total,
+            Some(FaultKind::Lost) => return Ok(()),
+            Some(FaultKind::Misdirected(by)) => {
+                let there = offset.checked_add_signed(by);
+                let end = there.and_then(|there| there.checked_add(total as u64));
+                let (Some(there), Some(end)) = (there, end) else { return Ok(()) };
+                if end > content.len() as u64 {
+                    return Ok(());
+                }
+                return content.write(&self.world, &self.path, bufs, there, total);
+            }
+            Some(FaultKind::Short(bytes)) => {
+                usize::try_from(bytes).map_or(total, |bytes| bytes.min(total))
+            }
+            Some(_) => total / 2,
+        };
+        content.write(&self.world, &self.path, bufs, offset, limit)?;
         match fault {
-            Some(kind) => Err(kind.error(Call::Write, &self.path)),
+            Some(due) => Err(due.kind.error(Call::Write, &self.path)),
             None => Ok(()),
         }
     }
 
     fn allocate(&self, offset: u64, len: u64) -> Result<()> {
         self.writable()?;
-        self.call(Call::Allocate)?;
+        if !self.call(Call::Allocate)? {
+            return Ok(());
+        }
         let _shared = self.world.gate.read();
         self.inode.content.write().allocate(&self.world, &self.path, offset, len)
     }
 
     fn punch(&self, offset: u64, len: u64) -> Result<()> {
         self.writable()?;
-        self.call(Call::Punch)?;
+        if !self.call(Call::Punch)? {
+            return Ok(());
+        }
         let _shared = self.world.gate.read();
         let mut content = self.inode.content.write();
         let end = offset.checked_add(len);
@@ -101,7 +136,9 @@ impl File for MemFile {
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.writable()?;
-        self.call(Call::SetLen)?;
+        if !self.call(Call::SetLen)? {
+            return Ok(());
+        }
         let _shared = self.world.gate.read();
         self.inode.content.write().set_len(&self.world, &self.path, len)
     }

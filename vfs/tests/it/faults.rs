@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use llmdb_vfs::{Call, Error, FaultKind, MemOptions, MemVfs, OpenMode, Vfs};
+use llmdb_vfs::{AfterFailedSync, Call, Error, FaultKind, MemOptions, MemVfs, OpenMode, Vfs};
 
 use crate::{contents, create, path, write};
 
@@ -108,4 +108,124 @@ fn a_fault_can_wait_for_its_kind_of_call() {
     vfs.fail_nth(Call::Write, 1, FaultKind::Io);
     vfs.clear_faults();
     write(&file, 0, b"y");
+}
+
+#[test]
+fn from_some_call_on_all_can_fail() {
+    let vfs = MemVfs::new();
+    let file = create(&vfs, "/f");
+    vfs.fail_from(2, FaultKind::Io);
+    write(&file, 0, b"ab");
+    for _ in 0..3 {
+        assert!(file.sync_data().is_err());
+        assert!(file.read_at(&mut [0], 0).is_err());
+    }
+    vfs.clear_faults();
+    vfs.fail_from_nth(Call::Write, 1, FaultKind::NoSpace);
+    for _ in 0..3 {
+        file.sync_data().unwrap();
+        let full = file.write_all_at(&[IoSlice::new(b"c")], 0);
+        assert!(matches!(full, Err(Error::NoSpace { .. })), "{full:?}");
+    }
+}
+
+#[test]
+fn a_write_can_stop_anywhere() {
+    for bytes in 0..=6 {
+        let vfs = MemVfs::new();
+        let file = create(&vfs, "/f");
+        write(&file, 0, b"......");
+        vfs.fail_nth(Call::Write, 1, FaultKind::Short(bytes));
+        assert!(file.write_all_at(&[IoSlice::new(b"abc"), IoSlice::new(b"def")], 0).is_err());
+        let mut expected = b"......".to_vec();
+        expected[..bytes as usize].copy_from_slice(&b"abcdef"[..bytes as usize]);
+        assert_eq!(contents(&file), expected);
+    }
+}
+
+#[test]
+fn a_device_can_lie_about_what_it_did() {
+    let vfs = MemVfs::new();
+    let file = create(&vfs, "/f");
+    vfs.sync_dir(&path("/")).unwrap();
+    write(&file, 0, b"abcdef");
+    file.sync_data().unwrap();
+    for (call, lie) in [
+        (Call::Write, FaultKind::Lost),
+        (Call::SetLen, FaultKind::Lost),
+        (Call::Allocate, FaultKind::Lost),
+        (Call::Punch, FaultKind::Lost),
+        (Call::Write, FaultKind::Misdirected(100)),
+        (Call::Write, FaultKind::Misdirected(-100)),
+    ] {
+        vfs.fail_nth(call, 1, lie);
+        match call {
+            Call::SetLen => file.set_len(1).unwrap(),
+            Call::Allocate => file.allocate(0, 100).unwrap(),
+            Call::Punch => file.punch(0, 2).unwrap(),
+            _ => write(&file, 2, b"XX"),
+        }
+        assert_eq!(contents(&file), b"abcdef", "{call:?} {lie:?}");
+    }
+    vfs.fail_nth(Call::Write, 1, FaultKind::Misdirected(3));
+    write(&file, 1, b"XX");
+    assert_eq!(contents(&file), b"abcdXX");
+    // A sync that was never made: what it should have covered waits for the next.
+    vfs.fail_nth(Call::Sync, 1, FaultKind::Lost);
+    file.sync_data().unwrap();
+    let after = |vfs: &MemVfs| contents(&vfs.open(&path("/f"), OpenMode::Read).unwrap());
+    assert_eq!(after(&vfs.crash_losing_all()), b"abcdef");
+    file.sync_data().unwrap();
+    assert_eq!(after(&vfs.crash_losing_all()), b"abcdXX");
+}
+
+#[test]
+fn a_read_can_give_what_was_there_before() {
+    let vfs = MemVfs::new();
+    let file = create(&vfs, "/f");
+    write(&file, 0, b"old");
+    file.sync_data().unwrap();
+    vfs.sync_dir(&path("/")).unwrap();
+    vfs.fail_nth(Call::Read, 1, FaultKind::Stale);
+    write(&file, 0, b"new");
+    file.sync_data().unwrap();
+    assert_eq!(contents(&file), b"old");
+    assert_eq!(contents(&file), b"new");
+}
+
+#[test]
+#[should_panic = "Stale of Some(Write)"]
+fn a_lie_has_its_kind_of_call() {
+    MemVfs::new().fail_nth(Call::Write, 1, FaultKind::Stale);
+}
+
+/// The pages are clean either way: the next sync reports success and writes nothing of them.
+#[test]
+fn after_a_failed_sync_either_version_is_read() {
+    for (reads, seen) in
+        [(AfterFailedSync::Written, &b"newer"[..]), (AfterFailedSync::Before, b"old\0\0")]
+    {
+        let vfs = MemVfs::new();
+        let file = create(&vfs, "/f");
+        write(&file, 0, b"old");
+        file.sync_data().unwrap();
+        vfs.sync_dir(&path("/")).unwrap();
+        vfs.set_after_failed_sync(reads);
+        let map = file.map(100).unwrap();
+        write(&file, 0, b"newer");
+        vfs.fail_nth(Call::Sync, 1, FaultKind::Io);
+        file.sync_data().unwrap_err();
+        assert_eq!(contents(&file), seen, "{reads:?}");
+        assert_eq!(map.reserved(), 100);
+        file.sync_data().unwrap();
+        let after = vfs.crash_losing_all();
+        let after = contents(&after.open(&path("/f"), OpenMode::Read).unwrap());
+        assert!(after.starts_with(b"old"), "{reads:?}: {after:?}");
+        // What is written from now on is made durable as ever.
+        write(&file, 1, b"LD");
+        file.sync_data().unwrap();
+        let after = vfs.crash_losing_all();
+        let after = contents(&after.open(&path("/f"), OpenMode::Read).unwrap());
+        assert!(after.starts_with(b"oLD"), "{reads:?}: {after:?}");
+    }
 }

@@ -1,0 +1,239 @@
+//! Every workload of up to three steps, every point at which it may crash, every choice of what
+//! survives: in that order, up to a number of states.
+
+use crate::explore::{Explorer, Failure, Seen, Tally};
+use crate::facts::Facts;
+use crate::minimise::minimise;
+use crate::random::Random;
+use crate::spec::Spec;
+use crate::trees::Trees;
+use crate::world::World;
+use llmdb::PageSource;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Steps of the longest workload.
+const STEPS_MAX: usize = 3;
+/// At least so many states are tried of a workload that is tried at all.
+const QUOTA_MIN: usize = 24;
+/// What part of all states workloads of at most 1, 2 and 3 steps have when they have had theirs.
+const SHARES: [f64; STEPS_MAX + 1] = [0.02, 0.42, 0.75, 1.0];
+/// A state that takes longer never ends.
+const HANG_AFTER: Duration = Duration::from_secs(60);
+/// After so many failures there is enough to look at.
+const FAILURES_MAX: usize = 4;
+
+/// What to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// About how many distinct states, all together.
+    pub states: u64,
+    /// What decides where not all is tried.
+    pub seed: u64,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// What was tried, and what is wrong.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How much.
+    pub tally: Tally,
+    /// What is wrong, as small as it could be made.
+    pub failures: Vec<Failure>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tally = &self.tally;
+        write!(
+            f,
+            "{} distinct states of {} workloads in {:.1} s: {} after one crash, {} after two; \
+             {} repeats; {} recoveries went on and were closed",
+            tally.distinct(),
+            tally.workloads.load(Ordering::Relaxed),
+            self.took.as_secs_f64(),
+            tally.first.load(Ordering::Relaxed),
+            tally.second.load(Ordering::Relaxed),
+            tally.repeats.load(Ordering::Relaxed),
+            tally.went_on.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// The world of a name.
+macro_rules! in_world {
+    ($name:expr, $world:ident => $then:expr) => {
+        match $name {
+            "trees" => {
+                let $world = &Trees(PageSource::Mmap);
+                Ok($then)
+            }
+            "trees-buffered" => {
+                let $world = &Trees(PageSource::Buffered);
+                Ok($then)
+            }
+            "facts" => {
+                let $world = &Facts(PageSource::Mmap);
+                Ok($then)
+            }
+            "facts-buffered" => {
+                let $world = &Facts(PageSource::Buffered);
+                Ok($then)
+            }
+            other => Err(format!("{other:?} is no world")),
+        }
+    };
+}
+
+/// A workload to be tried.
+#[derive(Clone, Debug)]
+struct Job {
+    world: &'static str,
+    steps: Vec<&'static str>,
+}
+
+/// Tries what was planned, and makes what fails as small as it can.
+///
+/// # Errors
+/// The database that workloads begin with could not be made.
+pub fn enumerate(plan: &Plan) -> Result<Report, String> {
+    let began = Instant::now();
+    let (seen, tally) = (Seen::default(), Tally::default());
+    let watches: Vec<Mutex<Option<(Instant, Spec)>>> =
+        (0..plan.threads).map(|_| Mutex::default()).collect();
+    let failures = Mutex::new(Vec::new());
+    let over = AtomicBool::new(false);
+    for (level, share) in SHARES.iter().enumerate() {
+        let jobs = jobs(level, plan.seed);
+        let target = (plan.states as f64 * share) as u64;
+        let left = target.saturating_sub(tally.distinct()) as usize;
+        let quota = (left / jobs.len()).max(QUOTA_MIN);
+        let next = AtomicUsize::new(0);
+        let run = Run { plan, jobs: &jobs, next: &next, target, quota, over: &over };
+        std::thread::scope(|threads| {
+            let workers: Vec<_> = watches
+                .iter()
+                .map(|watch| {
+                    let (seen, tally, failures) = (&seen, &tally, &failures);
+                    threads.spawn(move || run.work(seen, tally, watch, failures))
+                })
+                .collect();
+            while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                std::thread::sleep(Duration::from_millis(20));
+                watches.iter().for_each(give_up_on_hangs);
+            }
+            workers.into_iter().try_for_each(|worker| worker.join().expect("workers catch panics"))
+        })?;
+    }
+    let failures: Vec<Failure> = failures.into_inner().expect("nobody panics with it");
+    let failures = failures.into_iter().map(smallest).collect::<Result<_, String>>()?;
+    Ok(Report { tally, failures, took: began.elapsed() })
+}
+
+/// Comes to one state again. `Ok(Err(..))`: what is wrong with it.
+///
+/// # Errors
+/// There is no such world, or its database could not be made.
+pub fn replay(spec: &Spec) -> Result<Result<(), String>, String> {
+    in_world!(spec.world.as_str(), world => {
+        let (seen, tally) = (Seen::default(), Tally::default());
+        Explorer::new(world, &seen, &tally, &|_| ())?.replay(spec)
+    })
+}
+
+fn smallest(failure: Failure) -> Result<Failure, String> {
+    let name = failure.spec.world.clone();
+    in_world!(name.as_str(), world => minimise(world, failure))
+}
+
+/// All workloads of so many steps, in an order that the seed decides. Every fourth reads through the
+/// page cache.
+fn jobs(level: usize, seed: u64) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for (steps, worlds) in [
+        (Trees(PageSource::Mmap).steps(), ["trees", "trees-buffered"]),
+        (Facts(PageSource::Mmap).steps(), ["facts", "facts-buffered"]),
+    ] {
+        for mut number in 0..steps.len().pow(level as u32) {
+            let world = worlds[usize::from(number % 4 == 3)];
+            let mut chosen = Vec::new();
+            for _ in 0..level {
+                chosen.push(steps[number % steps.len()]);
+                number /= steps.len();
+            }
+            jobs.push(Job { world, steps: chosen });
+        }
+    }
+    Random(seed).shuffle(&mut jobs);
+    jobs
+}
+
+/// Workloads of one length, shared by all threads.
+#[derive(Clone, Copy)]
+struct Run<'r> {
+    plan: &'r Plan,
+    jobs: &'r [Job],
+    next: &'r AtomicUsize,
+    target: u64,
+    quota: usize,
+    over: &'r AtomicBool,
+}
+
+impl Run<'_> {
+    fn work(
+        self,
+        seen: &Seen,
+        tally: &Tally,
+        watch: &Mutex<Option<(Instant, Spec)>>,
+        failures: &Mutex<Vec<Failure>>,
+    ) -> Result<(), String> {
+        let note = |spec: &Spec| *lock(watch) = Some((Instant::now(), spec.clone()));
+        let mmap = (Trees(PageSource::Mmap), Facts(PageSource::Mmap));
+        let buffered = (Trees(PageSource::Buffered), Facts(PageSource::Buffered));
+        let trees = Explorer::new(&mmap.0, seen, tally, &note)?;
+        let facts = Explorer::new(&mmap.1, seen, tally, &note)?;
+        let trees_buffered = Explorer::new(&buffered.0, seen, tally, &note)?;
+        let facts_buffered = Explorer::new(&buffered.1, seen, tally, &note)?;
+        while tally.distinct() < self.target && !self.over.load(Ordering::Relaxed) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = self.jobs.get(number) else { break };
+            let steps: Vec<String> = job.steps.iter().map(|step| (*step).to_owned()).collect();
+            let seed = self.plan.seed ^ (number as u64) << 20;
+            let tried = match job.world {
+                "trees" => trees.explore(&steps, self.quota, seed),
+                "trees-buffered" => trees_buffered.explore(&steps, self.quota, seed),
+                "facts" => facts.explore(&steps, self.quota, seed),
+                _ => facts_buffered.explore(&steps, self.quota, seed),
+            };
+            if let Err(failure) = tried {
+                eprintln!("after {} states: {}: {}", tally.distinct(), failure.spec, failure.why);
+                let mut failures = lock(failures);
+                failures.push(failure);
+                if failures.len() >= FAILURES_MAX {
+                    self.over.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        *lock(watch) = None;
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with it")
+}
+
+fn give_up_on_hangs(watch: &Mutex<Option<(Instant, Spec)>>) {
+    let watch = lock(watch);
+    if let Some((since, spec)) = &*watch
+        && since.elapsed() > HANG_AFTER
+    {
+        eprintln!("{spec}: it takes more than {HANG_AFTER:?}");
+        std::process::exit(1);
+    }
+}

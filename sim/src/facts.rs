@@ -1,0 +1,322 @@
+//! Facts on both axes of time, driven through the facade; the oracles are [`Rectangles`] and
+//! [`Answered`].
+
+use crate::rectangles::{Op, Rectangles, When};
+use crate::retention::{Answered, Wanted};
+use crate::trace::{Recorder, Tape};
+use crate::world::World;
+use llmdb::vfs::Vfs;
+use llmdb::{
+    Clock, Db, Durability, Error, Key, Options, PageSource, PartitionId, Retention, TxTime,
+    ValidTime, Value,
+};
+use llmdb_storage::StoreOptions;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PATH: &str = "/t.llmdb";
+const MEMORY_BYTES: u64 = 512 << 10;
+const P: PartitionId = PartitionId(0);
+/// Of these keys the whole timeline is asked for, at every T up to the last.
+const KEYS: [&str; 7] = ["a", "b", "c", "l", "m03", "o", "s11"];
+const LAST_T: i64 = 14;
+/// Every T of so many microseconds is kept by the step that retires.
+const KEPT_US: i64 = 2;
+
+/// Facts, read through this source.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts(pub PageSource);
+
+/// What was written, believed, and given up.
+#[derive(Clone, Debug, Default)]
+pub struct Beliefs {
+    oracle: Rectangles,
+    answered: Answered,
+    pins: Vec<i64>,
+    /// Something was erased, and files still hold of it.
+    unfinished: bool,
+    /// The newest transaction.
+    tx: i64,
+    /// Steps done, so that no two write the same.
+    steps: u32,
+}
+
+const STEPS: [&str; 20] = [
+    "put",
+    "again",
+    "late",
+    "range",
+    "until",
+    "end",
+    "delete",
+    "many",
+    "long",
+    "overflow",
+    "erase",
+    "finish",
+    "retain",
+    "pin",
+    "checkpoint",
+    "shrink",
+    "reopen",
+    "rollback",
+    "async",
+    "spill",
+];
+
+fn text(error: Error) -> String {
+    error.to_string()
+}
+
+fn value(step: u32, i: usize, len: usize) -> Vec<u8> {
+    let mut state = u64::from(step) << 32 | i as u64;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 56) as u8
+    })
+    .take(len)
+    .collect()
+}
+
+impl Facts {
+    /// The operations of the step's one transaction.
+    fn ops(step: &str, n: u32) -> Vec<Op> {
+        let put = |key: &str, i, len, when| Op::put(0, key.as_bytes(), &value(n, i, len), when);
+        let absent = |key: &str, when| Op::absent(0, key.as_bytes(), when);
+        match step {
+            "put" | "async" => vec![put("b", 0, 100, When::Now)],
+            "again" => vec![put("a", 0, 500, When::Now)],
+            "late" => vec![put("a", 0, 80, When::From(-10))],
+            "range" => vec![put("a", 0, 80, When::Range(-3, 3))],
+            "until" => vec![put("c", 0, 80, When::NowTo(1000))],
+            "end" => vec![absent("a", When::Now)],
+            "delete" => vec![absent("a", When::Range(0, 2))],
+            "long" => vec![put("l", 0, 40_000, When::Now)],
+            "overflow" => vec![put("o", 0, 5_000, When::Now)],
+            "many" => {
+                (0..12).map(|i| put(&format!("m{i:02}"), i as usize, 700, When::Now)).collect()
+            }
+            "spill" => {
+                (0..120).map(|i| put(&format!("s{i:02}"), i as usize, 700, When::Now)).collect()
+            }
+            _ => unreachable!("the steps are those of the list"),
+        }
+    }
+
+    fn commit(
+        db: &Db,
+        model: &mut Beliefs,
+        ops: &[Op],
+        durability: Durability,
+        tape: &Tape<Beliefs>,
+    ) -> Result<(), String> {
+        let mut tx = db.begin().map_err(text)?;
+        tx.durability(durability);
+        for op in ops {
+            let (key, v) = (Key::new(P, op.key.clone()), ValidTime);
+            match (op.value.clone().map(Value::Raw), op.when) {
+                (Some(value), When::Now) => tx.put(key, value),
+                (Some(value), When::From(from)) => tx.put_at(key, value, v(from)),
+                (Some(value), When::NowTo(to)) => tx.put_until(key, value, v(to)),
+                (Some(value), When::Range(from, to)) => tx.put_range(key, value, v(from), v(to)),
+                (None, When::Now) => tx.end(key),
+                (None, When::Range(from, to)) => tx.delete_range(key, v(from), v(to)),
+                _ => unreachable!("no step writes that"),
+            }
+            .map_err(text)?;
+        }
+        model.tx += 1;
+        model.oracle.apply(model.tx, ops).map_err(|_| "an empty interval")?;
+        tape.issue(model.clone());
+        let committed = tx.commit().map_err(text)?;
+        if committed != Some(TxTime(model.tx)) {
+            return Err(format!("transaction {} is numbered {committed:?}", model.tx));
+        }
+        if durability == Durability::Sync {
+            tape.acknowledge();
+        }
+        Ok(())
+    }
+
+    /// A write that is a transaction of its own, in another partition.
+    fn upkeep<T>(
+        model: &mut Beliefs,
+        tape: &Tape<Beliefs>,
+        done: impl FnOnce() -> llmdb::Result<T>,
+    ) -> Result<T, String> {
+        model.tx += 1;
+        tape.issue(model.clone());
+        let done = done().map_err(text)?;
+        tape.acknowledge();
+        Ok(done)
+    }
+}
+
+impl World for Facts {
+    type Db = Db;
+    type Model = Beliefs;
+
+    fn name(&self) -> &'static str {
+        match self.0 {
+            PageSource::Buffered => "facts-buffered",
+            _ => "facts",
+        }
+    }
+
+    fn steps(&self) -> &'static [&'static str] {
+        &STEPS
+    }
+
+    fn open(&self, vfs: Arc<dyn Vfs>) -> Result<Db, String> {
+        if vfs.kind(Path::new(PATH)).map_err(|error| error.to_string())?.is_none() {
+            // The same bytes each time, so that the same crash leaves the same state.
+            let options = StoreOptions { uuid: Some([9; 16]), ..StoreOptions::default() };
+            llmdb_storage::create(&vfs, Path::new(PATH), &options)
+                .map_err(|error| error.to_string())?;
+        }
+        Options::new()
+            .vfs(vfs)
+            .clock(Clock::Logical)
+            .auto_checkpoint(false)
+            .memory_bytes(MEMORY_BYTES)
+            .page_source(self.0)
+            .page_cache_bytes(32 * (4096 + 96))
+            .open(PATH)
+            .map_err(text)
+    }
+
+    /// A few keys with a past.
+    fn prepare(&self, db: &Db) -> Result<Beliefs, String> {
+        let (mut model, tape) = (Beliefs::default(), Tape::new(crate::trace::disk()));
+        for step in ["again", "many", "late", "put", "again"] {
+            model.steps += 1;
+            let ops = Facts::ops(step, model.steps);
+            Facts::commit(db, &mut model, &ops, Durability::Sync, &tape)?;
+        }
+        Ok(model)
+    }
+
+    fn step(
+        &self,
+        db: Db,
+        model: &mut Beliefs,
+        step: &str,
+        tape: &Arc<Tape<Beliefs>>,
+    ) -> Result<Db, String> {
+        model.steps += 1;
+        let name = format!("p{}", model.steps);
+        match step {
+            "checkpoint" => db.checkpoint().map_err(text)?,
+            "shrink" => drop(db.shrink().map_err(text)?),
+            "finish" => {
+                db.finish_erasures().map_err(text)?;
+                if !std::mem::take(&mut model.unfinished) {
+                    // There was nothing to do.
+                    return Ok(db);
+                }
+            }
+            "reopen" => {
+                db.close().map_err(text)?;
+                tape.acknowledge();
+                return self.open(Arc::new(Recorder(tape.clone())));
+            }
+            "rollback" => {
+                let mut tx = db.begin().map_err(text)?;
+                tx.put("l", value(model.steps, 0, 40_000)).map_err(text)?;
+                tx.put("a", b"never").map_err(text)?;
+                tx.rollback();
+                return Ok(db);
+            }
+            "erase" => {
+                model.oracle.erase(0, b"a");
+                model.unfinished = true;
+                Facts::upkeep(model, tape, || db.erase("a"))?;
+                return Ok(db);
+            }
+            "pin" => {
+                model.pins.push(model.tx);
+                Facts::upkeep(model, tape, || db.name_checkpoint(&name, None))?;
+                return Ok(db);
+            }
+            "retain" => {
+                let policy = Retention::all_for(Duration::from_micros(KEPT_US as u64));
+                Facts::upkeep(model, tape, || db.set_retention(P, &policy))?;
+                let wanted = Wanted { all: KEPT_US, periods: Vec::new(), pins: model.pins.clone() };
+                // What was erased is as if it had never been written.
+                let mut txs: Vec<i64> = model.oracle.events().iter().map(|e| e.tx).collect();
+                txs.dedup();
+                model.answered.run(&txs, &wanted, model.tx);
+                tape.issue(model.clone());
+                db.retire(None).map_err(text)?;
+            }
+            step => {
+                let ops = Facts::ops(step, model.steps);
+                let durability = if step == "async" { Durability::Async } else { Durability::Sync };
+                Facts::commit(&db, model, &ops, durability, tape)?;
+                return Ok(db);
+            }
+        }
+        // All that was committed is durable: in the file, or in the log.
+        tape.acknowledge();
+        Ok(db)
+    }
+
+    fn expected(&self, model: &Beliefs) -> u64 {
+        let mut hash = DefaultHasher::new();
+        model.tx.hash(&mut hash);
+        for tx in 0..=LAST_T {
+            let answered = tx >= model.tx || model.answered.answers(tx);
+            answered.hash(&mut hash);
+            if !answered {
+                continue;
+            }
+            for key in KEYS {
+                for segment in model.oracle.timeline(0, key.as_bytes(), tx) {
+                    let event = segment.event;
+                    let value = event.value.as_deref().unwrap_or_default();
+                    (key, segment.from, segment.to, event.tx, value).hash(&mut hash);
+                }
+            }
+        }
+        hash.finish()
+    }
+
+    fn found(&self, db: &Db) -> Result<u64, String> {
+        let mut hash = DefaultHasher::new();
+        let read = db.read();
+        read.newest_tx().0.hash(&mut hash);
+        for tx in 0..=LAST_T {
+            let answered = match read.timeline(KEYS[0], Some(TxTime(tx))) {
+                Ok(_) => true,
+                Err(Error::HistoryRetired { .. }) => false,
+                Err(error) => return Err(error.to_string()),
+            };
+            answered.hash(&mut hash);
+            if !answered {
+                continue;
+            }
+            for key in KEYS {
+                for fact in read.timeline(key, Some(TxTime(tx))).map_err(text)? {
+                    let Value::Raw(value) = fact.value else { return Err("not raw".into()) };
+                    let (from, to) = (fact.valid_from.0, fact.valid_to.0);
+                    (key, from, to, fact.tx.0, value.as_slice()).hash(&mut hash);
+                }
+            }
+        }
+        Ok(hash.finish())
+    }
+
+    fn verify(&self, db: &Db) -> Result<(), String> {
+        let report = db.verify().map_err(text)?;
+        match report.problems.first() {
+            None => Ok(()),
+            Some(problem) => Err(format!("verify: {problem}")),
+        }
+    }
+
+    fn close(&self, db: Db) -> Result<(), String> {
+        db.close().map_err(text)
+    }
+}

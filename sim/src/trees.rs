@@ -1,0 +1,264 @@
+//! Plain trees, driven through `mvcc`; the oracle is a map.
+
+use crate::trace::{Recorder, Tape};
+use crate::world::World;
+use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
+use llmdb_storage::{Cursor, PageSource, StoreOptions, View};
+use llmdb_vfs::Vfs;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+const PATH: &str = "/t.llmdb";
+const MEMORY_BYTES: u64 = 512 << 10;
+const TREE: &str = "t";
+
+/// Plain trees, read through this source.
+#[derive(Clone, Copy, Debug)]
+pub struct Trees(pub PageSource);
+
+/// What the trees hold, by tree and key.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    entries: BTreeMap<(String, Vec<u8>), Vec<u8>>,
+    /// Steps done, so that no two write the same.
+    steps: u32,
+}
+
+/// The writes of one transaction.
+type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+const STEPS: [&str; 18] = [
+    "put",
+    "overwrite",
+    "delete",
+    "split",
+    "merge",
+    "overflow",
+    "long",
+    "grow",
+    "shrink",
+    "checkpoint",
+    "async",
+    "unlogged",
+    "tree",
+    "rollback",
+    "reopen",
+    "shorten",
+    "spill",
+    "wipe",
+];
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn key(i: usize) -> Vec<u8> {
+    format!("k{i:02}").into_bytes()
+}
+
+fn value(step: u32, i: usize, len: usize) -> Vec<u8> {
+    let mut state = u64::from(step) << 32 | i as u64;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 56) as u8
+    })
+    .take(len)
+    .collect()
+}
+
+impl Trees {
+    fn options(&self, vfs: Arc<dyn Vfs>) -> EngineOptions {
+        EngineOptions {
+            vfs,
+            auto_checkpoint: false,
+            // Little enough for the step of that name to spill.
+            memory_bytes: MEMORY_BYTES,
+            store: StoreOptions {
+                uuid: Some([7; 16]),
+                page_source: self.0,
+                page_cache_bytes: 32 * (4096 + 96),
+                map_bytes: 8 << 20,
+                ..StoreOptions::default()
+            },
+            ..EngineOptions::default()
+        }
+    }
+
+    /// What a step writes, in one transaction.
+    fn writes(model: &Contents, step: &str) -> Writes {
+        let n = model.steps;
+        let some = |key: Vec<u8>, i, len| (key, Some(value(n, i, len)));
+        let ours = || {
+            let of_tree = model.entries.keys().filter(|(tree, _)| tree == TREE);
+            of_tree.map(|(_, key)| key.clone()).filter(|key| key.starts_with(b"k"))
+        };
+        let named = |name: &str| format!("{name}{n}").into_bytes();
+        match step {
+            "put" | "async" | "unlogged" | "tree" => vec![some(named("p"), 0, 100)],
+            "overwrite" => vec![some(key(3), 0, 700)],
+            "delete" => ours().take(1).map(|key| (key, None)).collect(),
+            "split" => (0..5).map(|i| some(named(&format!("k07-{i}-")), i, 700)).collect(),
+            "merge" => ours().skip(1).take(5).map(|key| (key, None)).collect(),
+            "overflow" => vec![some(b"o".to_vec(), 0, 9_000)],
+            // Written ahead of its commit, and named by the log.
+            "long" => vec![some(b"l".to_vec(), 0, 40_000)],
+            "grow" => vec![some(named("g"), 0, 150_000)],
+            "shorten" => {
+                let long = |key: &[u8]| key.starts_with(b"g") || key.starts_with(b"s");
+                let keys = model.entries.keys().map(|(_, key)| key).filter(|key| long(key));
+                keys.map(|key| (key.clone(), None)).collect()
+            }
+            "spill" => (0..450)
+                .map(|i| some(format!("s{}", i * 7919 % 450).into_bytes(), i, 330))
+                .collect(),
+            _ => unreachable!("the steps are those of the list"),
+        }
+    }
+
+    /// One transaction; `durability` says what becomes of it in a crash.
+    fn commit(
+        db: &Engine,
+        model: &mut Contents,
+        (tree, writes): (&str, Writes),
+        durability: Durability,
+        tape: &Tape<Contents>,
+    ) -> Result<(), String> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let id = db.create_tree(tree).map_err(text)?;
+        let mut tx = db.begin(Isolation::Snapshot).map_err(text)?;
+        for (key, value) in &writes {
+            match value {
+                Some(value) => tx.put(id, key, value),
+                None => tx.delete(id, key),
+            }
+            .map_err(text)?;
+        }
+        for (key, value) in writes {
+            match value {
+                Some(value) => model.entries.insert((tree.to_owned(), key), value),
+                None => model.entries.remove(&(tree.to_owned(), key)),
+            };
+        }
+        tape.issue(model.clone());
+        tx.commit(durability).map_err(text)?;
+        if durability == Durability::Sync {
+            tape.acknowledge();
+        }
+        Ok(())
+    }
+}
+
+impl World for Trees {
+    type Db = Engine;
+    type Model = Contents;
+
+    fn name(&self) -> &'static str {
+        match self.0 {
+            PageSource::Buffered => "trees-buffered",
+            _ => "trees",
+        }
+    }
+
+    fn steps(&self) -> &'static [&'static str] {
+        &STEPS
+    }
+
+    fn open(&self, vfs: Arc<dyn Vfs>) -> Result<Engine, String> {
+        Engine::open(Path::new(PATH), self.options(vfs)).map_err(text)
+    }
+
+    /// Four leaves, and a value beside them.
+    fn prepare(&self, db: &Engine) -> Result<Contents, String> {
+        let mut model = Contents::default();
+        let mut writes: Writes = (0..16).map(|i| (key(i), Some(value(0, i, 700)))).collect();
+        writes.push((b"o".to_vec(), Some(value(0, 99, 6_000))));
+        let tape = Tape::new(crate::trace::disk());
+        Trees::commit(db, &mut model, (TREE, writes), Durability::Sync, &tape)?;
+        Ok(model)
+    }
+
+    fn step(
+        &self,
+        db: Engine,
+        model: &mut Contents,
+        step: &str,
+        tape: &Arc<Tape<Contents>>,
+    ) -> Result<Engine, String> {
+        model.steps += 1;
+        match step {
+            "checkpoint" => drop(db.checkpoint().map_err(text)?),
+            "shrink" => drop(db.shrink().map_err(text)?),
+            "wipe" => drop(db.wipe().map_err(text)?),
+            "reopen" => {
+                db.close().map_err(text)?;
+                tape.acknowledge();
+                drop(db);
+                return self.open(Arc::new(Recorder(tape.clone())));
+            }
+            "rollback" => {
+                let tree = db.create_tree(TREE).map_err(text)?;
+                let mut tx = db.begin(Isolation::Snapshot).map_err(text)?;
+                tx.put(tree, b"l", &value(model.steps, 0, 40_000)).map_err(text)?;
+                tx.put(tree, b"k00", b"never").map_err(text)?;
+                tx.rollback();
+                return Ok(db);
+            }
+            step => {
+                let writes = Trees::writes(model, step);
+                let tree = if step == "tree" { format!("u{}", model.steps) } else { TREE.into() };
+                let durability = match step {
+                    "async" => Durability::Async,
+                    "unlogged" => Durability::Checkpoint,
+                    _ => Durability::Sync,
+                };
+                Trees::commit(&db, model, (&tree, writes), durability, tape)?;
+                return Ok(db);
+            }
+        }
+        // Everything committed is in the file.
+        tape.acknowledge();
+        Ok(db)
+    }
+
+    fn expected(&self, model: &Contents) -> u64 {
+        let mut hash = DefaultHasher::new();
+        for ((tree, key), value) in &model.entries {
+            (tree.as_str(), key.as_slice(), value.as_slice()).hash(&mut hash);
+        }
+        hash.finish()
+    }
+
+    fn found(&self, db: &Engine) -> Result<u64, String> {
+        let mut hash = DefaultHasher::new();
+        let mut trees = db.trees();
+        trees.sort();
+        let snapshot = db.snapshot();
+        for (name, tree) in &trees {
+            let mut cursor = snapshot.cursor(*tree);
+            let mut more = cursor.first().map_err(text)?;
+            while more {
+                let value = cursor.value().map_err(text)?;
+                (name.as_str(), cursor.key(), &*value).hash(&mut hash);
+                drop(value);
+                more = cursor.next().map_err(text)?;
+            }
+        }
+        Ok(hash.finish())
+    }
+
+    fn verify(&self, db: &Engine) -> Result<(), String> {
+        let report = db.verify().map_err(text)?;
+        match report.problems.first() {
+            None => Ok(()),
+            Some(problem) => Err(format!("verify: {problem}")),
+        }
+    }
+
+    fn close(&self, db: Engine) -> Result<(), String> {
+        db.close().map_err(text)
+    }
+}

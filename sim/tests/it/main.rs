@@ -1,0 +1,4 @@
+//! The harness itself: it finds what is broken on purpose, and nothing where nothing is.
+
+mod broken;
+mod crashes;
