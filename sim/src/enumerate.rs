@@ -7,7 +7,7 @@ use crate::minimise::minimise;
 use crate::random::Random;
 use crate::spec::Spec;
 use crate::trees::Trees;
-use crate::world::World;
+use crate::world::{World, in_world};
 use llmdb::PageSource;
 use std::fmt;
 use std::sync::Mutex;
@@ -63,31 +63,6 @@ impl fmt::Display for Report {
             tally.went_on.load(Ordering::Relaxed),
         )
     }
-}
-
-/// The world of a name.
-macro_rules! in_world {
-    ($name:expr, $world:ident => $then:expr) => {
-        match $name {
-            "trees" => {
-                let $world = &Trees(PageSource::Mmap);
-                Ok($then)
-            }
-            "trees-buffered" => {
-                let $world = &Trees(PageSource::Buffered);
-                Ok($then)
-            }
-            "facts" => {
-                let $world = &Facts(PageSource::Mmap);
-                Ok($then)
-            }
-            "facts-buffered" => {
-                let $world = &Facts(PageSource::Buffered);
-                Ok($then)
-            }
-            other => Err(format!("{other:?} is no world")),
-        }
-    };
 }
 
 /// A workload to be tried.
@@ -156,8 +131,8 @@ fn smallest(failure: Failure) -> Result<Failure, String> {
 fn jobs(level: usize, seed: u64) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (steps, worlds) in [
-        (Trees(PageSource::Mmap).steps(), ["trees", "trees-buffered"]),
-        (Facts(PageSource::Mmap).steps(), ["facts", "facts-buffered"]),
+        (Trees::new(PageSource::Mmap).steps(), ["trees", "trees-buffered"]),
+        (Facts::new(PageSource::Mmap).steps(), ["facts", "facts-buffered"]),
     ] {
         for mut number in 0..steps.len().pow(level as u32) {
             let world = worlds[usize::from(number % 4 == 3)];
@@ -193,8 +168,8 @@ impl Run<'_> {
         failures: &Mutex<Vec<Failure>>,
     ) -> Result<(), String> {
         let note = |spec: &Spec| *lock(watch) = Some((Instant::now(), spec.clone()));
-        let mmap = (Trees(PageSource::Mmap), Facts(PageSource::Mmap));
-        let buffered = (Trees(PageSource::Buffered), Facts(PageSource::Buffered));
+        let mmap = (Trees::new(PageSource::Mmap), Facts::new(PageSource::Mmap));
+        let buffered = (Trees::new(PageSource::Buffered), Facts::new(PageSource::Buffered));
         let trees = Explorer::new(&mmap.0, seen, tally, &note)?;
         let facts = Explorer::new(&mmap.1, seen, tally, &note)?;
         let trees_buffered = Explorer::new(&buffered.0, seen, tally, &note)?;

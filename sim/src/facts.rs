@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PATH: &str = "/t.llmdb";
+/// Little enough for the step of that name to spill.
 const MEMORY_BYTES: u64 = 512 << 10;
 const P: PartitionId = PartitionId(0);
 /// Of these keys the whole timeline is asked for, at every T up to the last.
@@ -25,9 +26,11 @@ const LAST_T: i64 = 14;
 /// Every T of so many microseconds is kept by the step that retires.
 const KEPT_US: i64 = 2;
 
-/// Facts, read through this source.
+/// Facts, read through a source, on little memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts(pub PageSource);
+pub struct Facts {
+    source: PageSource,
+}
 
 /// What was written, believed, and given up.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +84,11 @@ fn value(step: u32, i: usize, len: usize) -> Vec<u8> {
 }
 
 impl Facts {
+    /// Read through `source`.
+    pub fn new(source: PageSource) -> Self {
+        Self { source }
+    }
+
     /// The operations of the step's one transaction.
     fn ops(step: &str, n: u32) -> Vec<Op> {
         let put = |key: &str, i, len, when| Op::put(0, key.as_bytes(), &value(n, i, len), when);
@@ -159,7 +167,7 @@ impl World for Facts {
     type Model = Beliefs;
 
     fn name(&self) -> &'static str {
-        match self.0 {
+        match self.source {
             PageSource::Buffered => "facts-buffered",
             _ => "facts",
         }
@@ -181,7 +189,7 @@ impl World for Facts {
             .clock(Clock::Logical)
             .auto_checkpoint(false)
             .memory_bytes(MEMORY_BYTES)
-            .page_source(self.0)
+            .page_source(self.source)
             .page_cache_bytes(32 * (4096 + 96))
             .open(PATH)
             .map_err(text)

@@ -25,6 +25,9 @@
 //! - [`explore`]: one workload, many points, many choices, each judged; [`enumerate`]: every
 //!   workload; [`spec`]: one state, as text; [`minimise`]: the least that still fails.
 //!
+//! - [`failures`]: every call of a workload fails; [`damage`]: every byte and page of a database is
+//!   changed.
+//!
 //! # Invariants
 //! - I1: an oracle shares no code with what it judges; it trades all speed for being obvious.
 //! - I2: what a crash leaves is decided by [`llmdb_vfs::MemVfs`] alone: a trace is played on one.
@@ -39,11 +42,15 @@ pub mod retention;
 #[cfg(feature = "engine")]
 pub mod choice;
 #[cfg(feature = "engine")]
+pub mod damage;
+#[cfg(feature = "engine")]
 pub mod enumerate;
 #[cfg(feature = "engine")]
 pub mod explore;
 #[cfg(feature = "engine")]
 pub mod facts;
+#[cfg(feature = "engine")]
+pub mod failures;
 #[cfg(feature = "engine")]
 mod image;
 #[cfg(feature = "engine")]

@@ -3,16 +3,27 @@
 
 #![forbid(unsafe_code)]
 
+use llmdb::PageSource;
+use llmdb_sim::damage::{self, sweep};
 use llmdb_sim::enumerate::{Plan, enumerate, replay};
+use llmdb_sim::explore::Failure;
+use llmdb_sim::facts::Facts;
+use llmdb_sim::failures::{self, fail_everywhere};
+use llmdb_sim::trees::Trees;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
        llmdb-sim replay SPEC
+       llmdb-sim fail [--first N]
+       llmdb-sim damage [--one-in N] [--seed N] [--bits 1]
 
 enumerate   crashes workloads of up to three steps at every point, in every way, until N distinct
             states were judged (20000 unless told otherwise)
-replay      judges the one state that SPEC names, as enumerate printed it";
+replay      judges the one state that SPEC names, as enumerate printed it
+fail        fails every call of workloads, of the first N or of all: once, and from then on
+damage      changes bytes and pages of small databases: all, or one in N that the seed names; of a
+            byte every bit, or one and all";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,10 +47,39 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
             println!("seed {}, {} threads", plan.seed, plan.threads);
             let report = enumerate(&plan)?;
             println!("{report}");
-            for failure in &report.failures {
-                println!("FAILED {}\n  {}", failure.spec, failure.why);
+            Ok(tell(&report.failures))
+        }
+        ["fail", options @ ..] => {
+            std::panic::set_hook(Box::new(|_| ()));
+            let first = match options {
+                [] => usize::MAX,
+                ["--first", n] => n.parse().map_err(|_| format!("{n:?} is no number"))?,
+                _ => return Err(USAGE.to_owned()),
+            };
+            let workloads: Vec<String> = failures::workloads().into_iter().take(first).collect();
+            let report = in_threads(&workloads)?;
+            println!("{report}");
+            Ok(tell(&report.failures))
+        }
+        ["damage", options @ ..] => {
+            std::panic::set_hook(Box::new(|_| ()));
+            let plan = damage_plan(options)?;
+            println!("seed {}", plan.seed);
+            let (trees, facts) = (Trees::new(PageSource::Mmap), Facts::new(PageSource::Buffered));
+            let reports = std::thread::scope(|threads| {
+                let steps = ["split", "checkpoint", "overflow", "long", "tree"];
+                let trees = threads.spawn(move || sweep(&trees, &steps, &plan));
+                let steps = ["many", "range", "checkpoint", "long", "overflow", "erase"];
+                let facts = threads.spawn(move || sweep(&facts, &steps, &plan));
+                [trees, facts].map(|thread| thread.join().expect("panics are caught"))
+            });
+            let mut right = true;
+            for report in reports {
+                let report = report?;
+                println!("{report}");
+                right &= tell(&report.failures);
             }
-            Ok(report.failures.is_empty())
+            Ok(right)
         }
         ["replay", spec] => match replay(&spec.parse()?)? {
             Ok(()) => {
@@ -55,9 +95,49 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
     }
 }
 
+/// Prints what is wrong; whether nothing is.
+fn tell(failures: &[Failure]) -> bool {
+    for failure in failures {
+        println!("FAILED {}\n  {}", failure.spec, failure.why);
+    }
+    failures.is_empty()
+}
+
+fn in_threads(workloads: &[String]) -> Result<failures::Report, String> {
+    let share = workloads.len().div_ceil(threads()).max(1);
+    let reports: Vec<_> = std::thread::scope(|threads| {
+        let threads: Vec<_> =
+            workloads.chunks(share).map(|share| threads.spawn(|| fail_everywhere(share))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("panics are caught")).collect()
+    });
+    let mut all = failures::Report::default();
+    for report in reports {
+        all.add(report?);
+    }
+    Ok(all)
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+fn damage_plan(options: &[&str]) -> Result<damage::Plan, String> {
+    let mut plan = damage::Plan { one_in: 1, bits: false, seed: 1 };
+    for option in options.chunks(2) {
+        let [name, value] = option else { return Err(USAGE.to_owned()) };
+        let value: u64 = value.parse().map_err(|_| format!("{value:?} is no number"))?;
+        match *name {
+            "--one-in" => plan.one_in = value.max(1),
+            "--seed" => plan.seed = value,
+            "--bits" => plan.bits = value > 0,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(plan)
+}
+
 fn plan(options: &[&str]) -> Result<Plan, String> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let mut plan = Plan { states: 20_000, seed: 1, threads };
+    let mut plan = Plan { states: 20_000, seed: 1, threads: threads() };
     for option in options.chunks(2) {
         let number = || {
             let value = option.get(1).ok_or_else(|| format!("{} takes a number", option[0]))?;

@@ -6,8 +6,8 @@
 //!                      before event 41  before event 12 of what is done then
 //! ```
 //!
-//! An asynchronous commit is written out some time later, which may fall differently: then the trace
-//! has other events, and the place is looked for in the next recording.
+//! An asynchronous commit is written out some milliseconds later, by a thread: on a machine that is
+//! busy its event may come elsewhere, and the spec of such a workload has to be replayed again.
 
 use crate::choice::Choice;
 use std::fmt;

@@ -11,12 +11,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 const PATH: &str = "/t.llmdb";
+/// Little enough for the step of that name to spill.
 const MEMORY_BYTES: u64 = 512 << 10;
 const TREE: &str = "t";
 
-/// Plain trees, read through this source.
+/// Plain trees, read through a source, on little memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Trees(pub PageSource);
+pub struct Trees {
+    source: PageSource,
+}
 
 /// What the trees hold, by tree and key.
 #[derive(Clone, Debug, Default)]
@@ -69,15 +72,19 @@ fn value(step: u32, i: usize, len: usize) -> Vec<u8> {
 }
 
 impl Trees {
+    /// Read through `source`.
+    pub fn new(source: PageSource) -> Self {
+        Self { source }
+    }
+
     fn options(&self, vfs: Arc<dyn Vfs>) -> EngineOptions {
         EngineOptions {
             vfs,
             auto_checkpoint: false,
-            // Little enough for the step of that name to spill.
             memory_bytes: MEMORY_BYTES,
             store: StoreOptions {
                 uuid: Some([7; 16]),
-                page_source: self.0,
+                page_source: self.source,
                 page_cache_bytes: 32 * (4096 + 96),
                 map_bytes: 8 << 20,
                 ..StoreOptions::default()
@@ -157,7 +164,7 @@ impl World for Trees {
     type Model = Contents;
 
     fn name(&self) -> &'static str {
-        match self.0 {
+        match self.source {
             PageSource::Buffered => "trees-buffered",
             _ => "trees",
         }

@@ -65,6 +65,32 @@ pub trait World: Sync {
     fn close(&self, db: Self::Db) -> Result<(), String>;
 }
 
+/// `$then` with `$world` as the world of that name; an error if there is none.
+macro_rules! in_world {
+    ($name:expr, $world:ident => $then:expr) => {
+        match $name {
+            "trees" => {
+                let $world = &$crate::trees::Trees::new(llmdb::PageSource::Mmap);
+                Ok($then)
+            }
+            "trees-buffered" => {
+                let $world = &$crate::trees::Trees::new(llmdb::PageSource::Buffered);
+                Ok($then)
+            }
+            "facts" => {
+                let $world = &$crate::facts::Facts::new(llmdb::PageSource::Mmap);
+                Ok($then)
+            }
+            "facts-buffered" => {
+                let $world = &$crate::facts::Facts::new(llmdb::PageSource::Buffered);
+                Ok($then)
+            }
+            other => Err(format!("{other:?} is no world")),
+        }
+    };
+}
+pub(crate) use in_world;
+
 /// A state that a crash may leave: as one number, and as the oracle has it.
 #[derive(Clone, Debug)]
 pub struct Expected<M> {

@@ -129,6 +129,11 @@ impl MemVfs {
         self.world.faults.calls()
     }
 
+    /// How many of them failed, or lied, because that was planned.
+    pub fn failed_calls(&self) -> u64 {
+        self.world.faults.failed()
+    }
+
     /// Makes the `n`th call from now on fail, once: 1 is the next. Several plans can be pending.
     ///
     /// A sync that fails so behaves as on Linux: no later sync will make durable what it should

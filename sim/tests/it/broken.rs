@@ -149,7 +149,7 @@ fn explore(broken: &Broken, steps: &[&str]) -> Result<(), Failure> {
 
 #[test]
 fn a_sync_that_is_forgotten_is_found_and_told_by_its_spec() {
-    let trees = Trees(PageSource::Mmap);
+    let trees = Trees::new(PageSource::Mmap);
     let cases = [
         (Forgets::Log, ["overwrite", "put"]),
         (Forgets::Pages, ["split", "checkpoint"]),

@@ -128,8 +128,9 @@ impl FaultKind {
 
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    /// Relaxed: a count for tests, which ask for it when nothing else runs.
+    /// Relaxed, as the next: counts for tests, which ask for them when nothing else runs.
     calls: AtomicU64,
+    failed: AtomicU64,
     plans: Mutex<Vec<Plan>>,
 }
 
@@ -156,6 +157,10 @@ impl Faults {
         self.calls.load(Ordering::Relaxed)
     }
 
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn plan(&self, plan: Plan) {
         assert!(plan.left > 0, "calls count from 1");
         assert!(plan.due.kind.suits(plan.only), "{:?} of {:?}", plan.due.kind, plan.only);
@@ -180,6 +185,7 @@ impl Faults {
             }
             plan.left > 0 || plan.for_ever
         });
+        self.failed.fetch_add(u64::from(due.is_some()), Ordering::Relaxed);
         due
     }
 }

@@ -127,6 +127,7 @@ fn from_some_call_on_all_can_fail() {
         let full = file.write_all_at(&[IoSlice::new(b"c")], 0);
         assert!(matches!(full, Err(Error::NoSpace { .. })), "{full:?}");
     }
+    assert_eq!(vfs.failed_calls(), 9);
 }
 
 #[test]
