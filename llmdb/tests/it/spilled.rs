@@ -2,7 +2,7 @@
 
 use crate::support::{P, PATH, assert_clean, at, options, v};
 use llmdb::vfs::{EntryKind, FaultKind, MemVfs, OpenMode, Vfs};
-use llmdb::{Db, Durability, Error, Isolation, Savepoint, TxTime, Value, WriteTx};
+use llmdb::{Clock, Db, Durability, Error, Isolation, Options, Savepoint, TxTime, Value, WriteTx};
 use proptest::prelude::*;
 use serde_json::json;
 use std::path::Path;
@@ -275,6 +275,41 @@ fn a_failure_of_any_call_leaves_all_or_nothing() {
         }
     }
     assert!(failures > 40, "{failures} of {n} calls");
+}
+
+/// On a file system of the machine the file of what is spilled has no name either.
+#[test]
+fn a_transaction_spills_to_a_file_without_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.llmdb");
+    let names = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let options = Options::new().clock(Clock::Logical).page_source(crate::SOURCE);
+    let options = options.tx_memory_bytes(1 << 16);
+    let db = options.clone().open(&path).unwrap();
+    let in_use = ["agent.llmdb", "agent.llmdb-lock", "agent.llmdb-wal"];
+    let mut tx = db.begin().unwrap();
+    (0..10_000).for_each(|i| tx.put(key(i).as_str(), value(i as usize, 100)).unwrap());
+    let point = tx.savepoint();
+    (5_000..20_000).for_each(|i| tx.put(key(i).as_str(), b"taken back").unwrap());
+    assert_eq!(names(), in_use);
+    tx.rollback_to(&point).unwrap();
+    assert_eq!(tx.scan(P, "key").unwrap().count(), 10_000);
+    tx.commit().unwrap();
+    assert_eq!(names(), in_use);
+    db.close().unwrap();
+    assert_eq!(names(), ["agent.llmdb"]);
+    let db = options.open(&path).unwrap();
+    for i in (0..10_000).step_by(7) {
+        let fact = db.get(key(i).as_str()).unwrap().unwrap();
+        assert!(fact.value == Value::from(value(i as usize, 100)));
+    }
+    assert!(db.get(key(15_000).as_str()).unwrap().is_none());
+    assert_clean(&db);
 }
 
 /// The files below `at` that hold `marker`.
