@@ -48,7 +48,7 @@ pub fn run(args: &args::Bench) -> Result<ExitCode> {
     let scratch = Scratch::new("bench", args.dir.as_deref())?;
     let path = scratch.path().join("bench.llmdb");
     let bench = Bench { args, stop: &stop, value: filler(args.value_bytes) };
-    let db = Options::new().open(&path)?;
+    let db = Options::new().page_size(args.page_size).open(&path)?;
     let mut figures = vec![bench.load(&db, 0, "load, new keys")?];
     let past = db.newest_tx();
     figures.push(bench.load(&db, 1, "load, corrections")?);
@@ -219,6 +219,7 @@ impl Bench<'_> {
         let all = json!({
             "keys": keys,
             "value_bytes": value_bytes,
+            "page_bytes": self.args.page_size,
             "file_bytes": file_bytes,
             "load_durability": format!("{:?}", self.args.load_durability).to_lowercase(),
             "threads": 1,

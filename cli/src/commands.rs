@@ -16,7 +16,7 @@ use crate::exec::{self, fields::BadRequest};
 use crate::progress;
 use crate::render::{Rendered, render};
 use crate::stop::Stop;
-use crate::table::Screen;
+use crate::table::{Screen, printable};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::CommandFactory;
@@ -177,6 +177,10 @@ fn run_exec(args: &args::Exec) -> ExitCode {
 
 fn execute(db: &Db, output: Output, op: Op, stop: &Stop) -> Result<ExitCode> {
     let bar = matches!(op, Op::Verify).then(|| progress::waiting("verifying"));
+    let erased = match &op {
+        Op::Erase(target, _) => Some(target.key.clone()),
+        _ => None,
+    };
     let answer = Session::new(db).stopped_by(stop).execute(Request { txn: None, op });
     if let Some(bar) = bar {
         bar.finish_and_clear();
@@ -189,6 +193,9 @@ fn execute(db: &Db, output: Output, op: Op, stop: &Stop) -> Result<ExitCode> {
         }
         _ => ExitCode::SUCCESS,
     };
+    if let Some(told) = erased.and_then(|key| crate::shell::forget_in_history(&[key])) {
+        eprintln!("{}", printable(&told));
+    }
     show_answer(answer, output)?;
     Ok(code)
 }

@@ -80,6 +80,16 @@ pub enum Error {
         /// Why.
         cause: io::Error,
     },
+    /// A file has pages of another size than it was asked for.
+    #[error("{} has pages of {found} bytes, not {wanted}: leave --page-size out", path.display())]
+    PageSize {
+        /// Which.
+        path: PathBuf,
+        /// What it has.
+        found: u64,
+        /// What was asked for.
+        wanted: usize,
+    },
     /// Handlers of signals could not be installed.
     #[error("cannot handle signals: {cause}")]
     Signals {
@@ -149,6 +159,7 @@ impl Error {
             Self::GitMissing { .. } | Self::GitFailed { .. } | Self::GitLog { .. } => "git",
             Self::Read { .. } | Self::Write { .. } | Self::Signals { .. } => "io",
             Self::Interrupted { .. } => "interrupted",
+            Self::PageSize { .. } => "bad_option",
         }
     }
 
@@ -162,6 +173,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::TransactionOpen { .. }
             | Self::NoTransaction { .. }
+            | Self::PageSize { .. }
             | Self::GitRewritten { .. } => ErrorClass::Validation,
             Self::NoPartition { .. } => ErrorClass::NotFound,
             Self::Problems { .. } | Self::BadProgress { .. } => ErrorClass::Corrupt,

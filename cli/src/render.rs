@@ -44,7 +44,8 @@ pub struct Rendered {
 }
 
 /// Members that hold a list of rows, each in answers of one kind.
-const LISTS: [&str; 4] = ["rows", "segments", "rectangles", "changes"];
+const LISTS: [&str; 7] =
+    ["rows", "segments", "rectangles", "changes", "feeds", "checkpoints", "erasures"];
 
 /// Writes an answer in a form.
 pub fn render(answer: Answer, mode: Mode, screen: Screen) -> Rendered {

@@ -16,7 +16,7 @@ mod dot;
 mod editor;
 mod grammar;
 mod help;
-mod past;
+pub mod past;
 mod script;
 mod settings;
 mod syntax;
@@ -73,6 +73,24 @@ fn with_db(args: &args::Shell, run: impl FnOnce(&Db) -> Result<ExitCode>) -> Res
     let code = ran?;
     closed?;
     Ok(code)
+}
+
+/// Keys that may be erased before the history is filtered: each time takes a pass over it.
+const ERASED_MAX: usize = 1000;
+
+/// Takes the lines with keys that were erased out of the file that keeps lines; what there is to
+/// say of it.
+pub fn forget_in_history(keys: &[Vec<u8>]) -> Option<String> {
+    let path = past::file()?;
+    match past::forget(&path, keys) {
+        Ok(0) => None,
+        Ok(1) => Some("1 line of the shell's history is removed".to_owned()),
+        Ok(count) => Some(format!("{count} lines of the shell's history are removed")),
+        Err(error) => {
+            let path = path.display();
+            Some(format!("the shell's history may still hold what was erased: {path}: {error}"))
+        }
+    }
 }
 
 /// What becomes of the shell after a line.
@@ -133,6 +151,8 @@ struct Shell<'db> {
     note: Option<Json>,
     /// The lines that were run, for `.history`.
     lines: Vec<String>,
+    /// Keys that were erased, whose lines the history may still have.
+    erased: Vec<Vec<u8>>,
     /// How many files are being read, each by the one before.
     depth: usize,
 }
@@ -141,11 +161,12 @@ impl<'db> Shell<'db> {
     fn new(db: &'db Db, args: &args::Shell, stop: &Stop) -> Self {
         Self {
             db,
-            session: Session::new(db).stopped_by(stop),
+            session: Session::new(db).stopped_by(stop).remembering_erased(),
             stop: stop.clone(),
             settings: Settings::new(args.mode, args.bail),
             note: None,
             lines: Vec::new(),
+            erased: Vec::new(),
             depth: 0,
         }
     }
@@ -173,11 +194,28 @@ impl<'db> Shell<'db> {
             Line::Op(op) => self.op(op).map(|()| Flow::Next),
             Line::Dot(command, words) => self.dot(command, &words),
         };
+        self.erased.extend(self.session.take_erased());
+        if self.erased.len() >= ERASED_MAX {
+            self.forget_erased();
+        }
         if self.settings.timer {
             let millis = start.elapsed().as_secs_f64() * 1000.0;
             self.settings.print(&format!("time: {millis:.3} ms\n"))?;
         }
         done
+    }
+
+    /// Takes the lines with keys that were erased out of what `.history` lists, and out of the file
+    /// that keeps lines.
+    fn forget_erased(&mut self) {
+        let keys = std::mem::take(&mut self.erased);
+        if keys.is_empty() {
+            return;
+        }
+        self.lines.retain(|line| !past::mentions(line.as_bytes(), line, &keys));
+        if let Some(told) = forget_in_history(&keys) {
+            eprintln!("{}", printable(&told));
+        }
     }
 
     /// A request of the batch protocol is answered as there.

@@ -80,7 +80,10 @@ pub fn row_count(answer: &Answer) -> Option<usize> {
         Answer::Segments(facts) => Some(facts.len()),
         Answer::Rectangles(rectangles) => Some(rectangles.len()),
         Answer::Rows(rows, _) => Some(rows.len()),
-        Answer::Changes(changes, _) => Some(changes.len()),
+        Answer::Changes(changes, _) | Answer::Feed { changes, .. } => Some(changes.len()),
+        Answer::Feeds(feeds) => Some(feeds.len()),
+        Answer::Checkpoints(checkpoints) => Some(checkpoints.len()),
+        Answer::Erasures(erasures) => Some(erasures.len()),
         Answer::Diff(rows, _) => Some(rows.len()),
         _ => None,
     }

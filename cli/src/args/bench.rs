@@ -26,6 +26,9 @@ pub struct Bench {
     #[arg(long, default_value_t = 256, value_name = "N",
           value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub value_bytes: usize,
+    /// Bytes of a page: 4k, 8k, 16k, 32k or 64k
+    #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = super::open::page_size)]
+    pub page_size: usize,
     /// The disk to measure: a directory on it; that of temporary files if not given
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,

@@ -4,7 +4,9 @@ use super::{Keys, Open, Output};
 use clap::Args;
 
 pub const EXAMPLES: &str = "\
-What stays is a record that something was erased, and when; see `llmdb erasures`.
+What stays is a record that something was erased, and when; see `llmdb erasures`. Lines with the key
+are removed from the history of `llmdb shell`, too. Not reached: backups, archives, exports, shells
+that are open, the history of your command line, and what a terminal shows.
 
 Example:
   llmdb erase agent.llmdb user:7";

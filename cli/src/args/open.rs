@@ -1,13 +1,17 @@
 //! How a database is opened.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use clap::{Args, ValueEnum};
 use llmdb::{Clock, Compression, Db, Durability, Options, PageSource};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a commit may stay in memory with `--durability periodic`.
 const PERIODIC: Duration = Duration::from_millis(100);
+
+/// Bytes that a page may have.
+const PAGE_BYTES: RangeInclusive<usize> = 4 << 10..=64 << 10;
 
 /// How the database is opened.
 #[derive(Args, Clone, Debug)]
@@ -29,6 +33,10 @@ pub struct Open {
     /// Memory for pages with --page-source buffered, in bytes; 134217728 unless told otherwise
     #[arg(long, value_name = "BYTES")]
     pub page_cache_bytes: Option<u64>,
+    /// Bytes of a page of a new file: 4k, 8k, 16k, 32k or 64k; 4096 unless told otherwise. A file that
+    /// is there must have it
+    #[arg(long, value_name = "BYTES", value_parser = page_size)]
+    pub page_size: Option<usize>,
     /// Compress values written from now on; as the file has it unless given
     #[arg(long, value_enum)]
     pub compress_values: Option<CompressArg>,
@@ -95,11 +103,11 @@ impl Open {
     /// # Errors
     /// Those of opening.
     pub fn existing(&self) -> Result<Db> {
-        match self.options().create(false).open(&self.db) {
-            Err(llmdb::Error::ReadOnly { .. } | llmdb::Error::PermissionDenied { .. }) => {
-                self.with(self.options().read_only(true))
-            }
-            opened => Ok(opened?),
+        match self.with(self.options().create(false)) {
+            Err(Error::Db(
+                llmdb::Error::ReadOnly { .. } | llmdb::Error::PermissionDenied { .. },
+            )) => self.with(self.options().read_only(true)),
+            opened => opened,
         }
     }
 
@@ -135,6 +143,10 @@ impl Open {
             Some(how) => options.compress_values(how.how()),
             None => options,
         };
+        let options = match self.page_size {
+            Some(bytes) => options.page_size(bytes),
+            None => options,
+        };
         match self.page_cache_bytes {
             Some(bytes) => options.page_cache_bytes(bytes),
             None => options,
@@ -144,10 +156,31 @@ impl Open {
     /// Opens it in a way of the caller's.
     ///
     /// # Errors
-    /// Those of opening.
+    /// Those of opening; [`Error::PageSize`] for a file with other pages than were asked for.
     pub fn with(&self, options: Options) -> Result<Db> {
-        Ok(options.open(&self.db)?)
+        let db = options.open(&self.db)?;
+        let Some(wanted) = self.page_size else { return Ok(db) };
+        let found = db.stats()?.page_bytes;
+        if found == wanted as u64 {
+            return Ok(db);
+        }
+        db.close()?;
+        Err(Error::PageSize { path: self.db.clone(), found, wanted })
     }
+}
+
+/// A page size as it is written: bytes, or KiB behind a `k`.
+///
+/// # Errors
+/// In words, what is allowed.
+pub fn page_size(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1 << 10),
+        None => (text, 1),
+    };
+    let bytes = digits.parse().ok().and_then(|count: usize| count.checked_mul(unit));
+    let bytes = bytes.filter(|bytes| bytes.is_power_of_two() && PAGE_BYTES.contains(bytes));
+    bytes.ok_or_else(|| "a page has 4k, 8k, 16k, 32k or 64k bytes".to_owned())
 }
 
 impl DurabilityArg {
@@ -158,6 +191,21 @@ impl DurabilityArg {
             Self::Periodic => Durability::Periodic(PERIODIC),
             Self::Async => Durability::Async,
             Self::Checkpoint => Durability::Checkpoint,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_sizes_are_bytes_or_kibibytes() {
+        for (text, bytes) in [("4096", 4096), ("4k", 4096), ("16K", 16384), ("65536", 65536)] {
+            assert_eq!(page_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "k", "2k", "5000", "12k", "128k", "-4k", "4kb", "99999999999999999999k"] {
+            assert!(page_size(text).is_err(), "{text}");
         }
     }
 }

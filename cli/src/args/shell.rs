@@ -12,8 +12,11 @@ Examples:
   llmdb shell agent.llmdb --bail --mode ndjson < commands.txt
 
 In it, `.help` lists the commands. From a file or a pipe it asks nothing, and ends with the exit
-code of the first command that failed. LLMDB_HISTORY names the file of the history; `off` keeps
-none.";
+code of the first command that failed.
+
+The lines typed are kept in a file for you alone, $XDG_DATA_HOME/llmdb/history or
+~/.local/share/llmdb/history; LLMDB_HISTORY names another, and `off` keeps none. `erase KEY` removes
+the lines with the key, of all databases. A line that begins with a space is not kept.";
 
 /// `llmdb shell`
 #[derive(Args, Debug)]
@@ -30,6 +33,9 @@ pub struct Shell {
     /// Stop at the first command that fails
     #[arg(long)]
     pub bail: bool,
+    /// Keep the lines typed in no file, and read none
+    #[arg(long)]
+    pub no_history: bool,
     /// When a commit counts as done
     #[arg(long, value_enum, default_value = "sync")]
     pub durability: DurabilityArg,

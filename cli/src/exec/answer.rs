@@ -89,14 +89,7 @@ pub fn write_answer(out: &mut Vec<u8>, id: Option<&Json>, answer: Result<Answer,
 
 /// Writes a change as a line of its own, with the cursor behind it, to the end of `out`.
 pub fn write_change(out: &mut Vec<u8>, change: Change) {
-    #[derive(Serialize)]
-    struct Followed {
-        #[serde(flatten)]
-        change: ChangeBody,
-        cursor: String,
-    }
-    let cursor = change.cursor().to_string();
-    serde_json::to_writer(&mut *out, &Followed { change: change.into(), cursor })
+    serde_json::to_writer(&mut *out, &FollowedBody::from(change))
         .expect("changes have string keys, and memory takes all that is written");
     out.push(b'\n');
 }
@@ -139,7 +132,7 @@ enum Body {
         next: Option<String>,
     },
     Feed {
-        changes: Vec<ChangeBody>,
+        changes: Vec<FollowedBody>,
         ack: Option<String>,
         next: Option<String>,
     },
@@ -268,6 +261,14 @@ struct ChangeBody {
     tx: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<Json>,
+}
+
+/// A change, and the cursor behind it.
+#[derive(Serialize)]
+struct FollowedBody {
+    #[serde(flatten)]
+    change: ChangeBody,
+    cursor: String,
 }
 
 #[derive(Serialize)]
@@ -429,6 +430,13 @@ impl From<Change> for ChangeBody {
             tx: change.tx.0,
             note: change.note,
         }
+    }
+}
+
+impl From<Change> for FollowedBody {
+    fn from(change: Change) -> Self {
+        let cursor = change.cursor().to_string();
+        Self { change: change.into(), cursor }
     }
 }
 

@@ -23,13 +23,16 @@ pub enum FeedOp {
 /// A stretch of a feed.
 #[derive(Debug)]
 pub struct ReadOf {
-    name: String,
-    /// Where one begins that is new.
-    from: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Where one begins that is new: `oldest`, `newest` or a cursor.
+    pub from: Option<String>,
     /// Behind this, whether that is acknowledged or not.
-    after: Option<String>,
-    within: Option<Prefix>,
-    limit: Option<usize>,
+    pub after: Option<String>,
+    /// Only these keys.
+    pub within: Option<Prefix>,
+    /// At most so many.
+    pub limit: Option<usize>,
 }
 
 impl FeedOp {

@@ -25,12 +25,24 @@ pub struct Session<'db> {
     db: &'db Db,
     open: HashMap<String, Open<'db>>,
     stop: Stop,
+    /// Keys that were erased, where somebody asks for them.
+    erased: Option<Vec<Vec<u8>>>,
 }
 
 impl<'db> Session<'db> {
     /// Without open transactions.
     pub fn new(db: &'db Db) -> Self {
-        Self { db, open: HashMap::new(), stop: Stop::default() }
+        Self { db, open: HashMap::new(), stop: Stop::default(), erased: None }
+    }
+
+    /// Keys that are erased are remembered, for [`Session::take_erased`].
+    pub fn remembering_erased(self) -> Self {
+        Self { erased: Some(Vec::new()), ..self }
+    }
+
+    /// The keys that were erased since the last call.
+    pub fn take_erased(&mut self) -> Vec<Vec<u8>> {
+        self.erased.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Long answers end with [`Error::Interrupted`] once a signal comes.
@@ -102,8 +114,12 @@ impl<'db> Session<'db> {
         }
     }
 
-    fn erase(&self, target: Target, finish: bool) -> Result<Answer> {
-        let ticket = self.db.erase(key(self.db, target)?)?;
+    fn erase(&mut self, target: Target, finish: bool) -> Result<Answer> {
+        let key = key(self.db, target)?;
+        let ticket = self.db.erase(&key)?;
+        if let Some(erased) = &mut self.erased {
+            erased.push(key.user_key);
+        }
         let state = match finish {
             true => self.db.finish_erasures()?,
             false => self.db.erasure(&ticket)?,

@@ -18,10 +18,26 @@ pub enum Word {
     Valid,
     /// A length of time.
     Length,
-    /// How a transaction is isolated.
+    /// How a transaction is isolated...
     Isolation,
+    /// ...of which two are called by two words.
+    Committed,
     /// A name of the user's choice.
     Name,
+    /// The name of a feed.
+    Feed,
+    /// What has a name that can be dropped.
+    Named,
+    /// The name of one of those, as the word before says.
+    NameOf,
+    /// The last of each of these periods, and for how long.
+    Periods,
+    /// The ticket of an erasure.
+    Ticket,
+    /// What a value is.
+    Kind,
+    /// `deep`, or nothing.
+    Deep,
     /// A note.
     Note,
     /// A partition.
@@ -89,6 +105,7 @@ const fn place(word: Word, name: &'static str) -> Place {
 const KEY: Place = place(Word::Key, "KEY");
 const VALUE: Place = place(Word::Value, "VALUE");
 const PREFIX: Place = place(Word::Prefix, "[PREFIX]");
+const FEED: Place = place(Word::Feed, "NAME");
 
 const FROM: Clause = Clause { name: "from", word: Word::Valid, value: "V" };
 const TO: Clause = Clause { name: "to", word: Word::Valid, value: "V" };
@@ -101,6 +118,13 @@ const IN: Clause = Clause { name: "in", word: Word::Partition, value: "PARTITION
 const LIMIT: Clause = Clause { name: "limit", word: Word::Count, value: "N" };
 const AFTER: Clause = Clause { name: "after", word: Word::Key, value: "KEY" };
 const NEXT: Clause = Clause { name: "next", word: Word::Cursor, value: "CURSOR" };
+const AS: Clause = Clause { name: "as", word: Word::Kind, value: "KIND" };
+const FROM_CURSOR: Clause = Clause { name: "from", word: Word::Cursor, value: "CURSOR" };
+const AFTER_CURSOR: Clause = Clause { name: "after", word: Word::Cursor, value: "CURSOR" };
+const OF_PREFIX: Clause = Clause { name: "prefix", word: Word::Prefix, value: "PREFIX" };
+const THEN: Clause = Clause { name: "then", word: Word::Periods, value: "PERIODS" };
+const BASE: Clause = Clause { name: "base", word: Word::File, value: "BACKUP" };
+const FINISH: Clause = Clause { name: "finish", word: Word::Switch, value: "on|off" };
 
 /// Every command, in the order of the help.
 pub const COMMANDS: &[Command] = &[
@@ -114,12 +138,13 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "put",
         places: &[KEY, VALUE],
-        clauses: &[FROM, TO, FOR, NOTE, IN],
+        clauses: &[FROM, TO, FOR, AS, NOTE, IN],
         about: "Give a key a value, up to the next time known for it.",
         examples: &[
             "put user:1 {\"plan\": \"pro\"} from 2024-06-01",
             "put user:1 'on leave' from 2024-08-01 to 2024-09-01 note 'said HR'",
             "put lock:1 ada for 1h30m",
+            "put photo:1 /9j/4AAQ as raw",
         ],
     },
     Command {
@@ -176,11 +201,40 @@ pub const COMMANDS: &[Command] = &[
         examples: &["changes", "changes 2024-01-01 2024-02-01 limit 20"],
     },
     Command {
-        name: "begin",
-        places: &[place(Word::Isolation, "[ISOLATION]")],
+        name: "feed",
+        places: &[FEED],
+        clauses: &[LIMIT, AFTER_CURSOR, FROM_CURSOR, OF_PREFIX, IN],
+        about: "What was written and is not acknowledged yet; a new feed begins at the first write.",
+        examples: &["feed billing", "feed billing limit 20 prefix user:", "feed audit from newest"],
+    },
+    Command {
+        name: "ack",
+        places: &[FEED, place(Word::Cursor, "CURSOR")],
         clauses: &[],
-        about: "Open a transaction: what follows becomes visible together, or not at all.",
-        examples: &["begin", "begin snapshot"],
+        about: "What is up to the cursor does not come again in that feed.",
+        examples: &["ack billing 1718000000000000:0"],
+    },
+    Command {
+        name: "feeds",
+        places: &[],
+        clauses: &[],
+        about: "All feeds, and how far each is acknowledged.",
+        examples: &["feeds"],
+    },
+    Command {
+        name: "begin",
+        places: &[place(Word::Isolation, "[ISOLATION]"), place(Word::Committed, "[LEVEL]")],
+        clauses: &[],
+        about: "Open a transaction: what follows becomes visible together, or not at all. It is \
+                serializable, snapshot, read committed or read uncommitted.",
+        examples: &["begin", "begin snapshot", "begin read committed"],
+    },
+    Command {
+        name: "lock",
+        places: &[KEY],
+        clauses: &[IN],
+        about: "Nobody else writes a key or locks it until the open transaction ends.",
+        examples: &["lock user:1"],
     },
     Command {
         name: "commit",
@@ -219,10 +273,83 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "checkpoint",
+        places: &[place(Word::Name, "[NAME]")],
+        clauses: &[TX],
+        about: "Write all that is committed to the file. With a NAME: pin what is known now, or was \
+                at T; @NAME asks at it.",
+        examples: &["checkpoint", "checkpoint before-merge", "checkpoint june tx 2024-07-01"],
+    },
+    Command {
+        name: "checkpoints",
         places: &[],
         clauses: &[],
-        about: "Write all that is committed to the file.",
-        examples: &["checkpoint"],
+        about: "All names, and what they pin.",
+        examples: &["checkpoints"],
+    },
+    Command {
+        name: "drop",
+        places: &[place(Word::Named, "KIND"), place(Word::NameOf, "NAME")],
+        clauses: &[],
+        about: "Forget the name of a checkpoint, or a feed.",
+        examples: &["drop checkpoint before-merge", "drop feed billing"],
+    },
+    Command {
+        name: "retention",
+        places: &[],
+        clauses: &[IN],
+        about: "How much of its past a partition keeps, and what it still answers.",
+        examples: &["retention", "retention in memory"],
+    },
+    Command {
+        name: "retain",
+        places: &[place(Word::Length, "LENGTH")],
+        clauses: &[THEN, IN],
+        about: "Keep what was known in the last LENGTH, or inf, then the last of each period; \
+                nothing goes until `retire`.",
+        examples: &["retain 90d", "retain 90d then day:365d,month in memory", "retain inf"],
+    },
+    Command {
+        name: "retire",
+        places: &[],
+        clauses: &[IN],
+        about: "Give up what is not kept, in all partitions or in one.",
+        examples: &["retire", "retire in memory"],
+    },
+    Command {
+        name: "erase",
+        places: &[KEY],
+        clauses: &[FINISH, IN],
+        about: "Take every version of a key out of every file, for good, and the lines with it out \
+                of this history. `finish off` leaves files to a later `finish`.",
+        examples: &["erase user:7", "erase user:7 finish off in memory"],
+    },
+    Command {
+        name: "erasures",
+        places: &[place(Word::Ticket, "[TICKET]")],
+        clauses: &[],
+        about: "What was erased when, without saying what; or how far one erasure came.",
+        examples: &["erasures", "erasures 1718000000000000:00112233445566778899aabbccddeeff"],
+    },
+    Command {
+        name: "finish",
+        places: &[],
+        clauses: &[],
+        about: "Overwrite what files still hold of all that was erased.",
+        examples: &["finish"],
+    },
+    Command {
+        name: "backup",
+        places: &[place(Word::File, "FILE")],
+        clauses: &[BASE],
+        about: "Copy all that is committed to a new file, or what changed since another backup.",
+        examples: &["backup monday.llmdb", "backup tuesday.inc base monday.llmdb"],
+    },
+    Command {
+        name: "shrink",
+        places: &[],
+        clauses: &[],
+        about: "Make the file as short as what it holds allows.",
+        examples: &["shrink"],
     },
     Command {
         name: "verify",
@@ -233,10 +360,10 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "stats",
-        places: &[],
+        places: &[place(Word::Deep, "[deep]")],
         clauses: &[],
-        about: "Sizes and counts.",
-        examples: &["stats"],
+        about: "Sizes and counts; deep: how each tree is made up, too.",
+        examples: &["stats", "stats deep"],
     },
     Command {
         name: "metrics",
@@ -389,7 +516,7 @@ mod tests {
         assert_eq!(at("scan at "), Some(At::Clause(AT)));
         assert_eq!(at("scan a"), Some(At::Place(PREFIX)));
         assert_eq!(at("rollback x"), Some(At::ClauseName));
-        assert_eq!(at("stats x"), Some(At::ClauseName));
+        assert_eq!(at("verify x"), Some(At::ClauseName));
         assert_eq!(find("get").unwrap().usage(), "get KEY [at V] [tx T] [in PARTITION]");
     }
 }

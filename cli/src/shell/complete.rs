@@ -1,7 +1,8 @@
 //! What a line may go on with: names, keys, partitions.
 
 use super::commands::{self, At, Command, Word};
-use super::grammar::ISOLATIONS;
+use super::grammar::upkeep::NAMED;
+use super::grammar::{ISOLATIONS, KINDS};
 use super::token::{Kind, Token, tokens};
 use super::{dot, help, shell_word};
 use crate::exec::request::Partition;
@@ -23,7 +24,7 @@ pub struct Complete {
 }
 
 /// Something that the last word may be.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// As it is typed.
     pub word: String,
@@ -83,13 +84,44 @@ impl Complete {
             Word::Isolation => list(&ISOLATIONS),
             Word::Mode => list(&dot::modes()),
             Word::Switch => list(&["on", "off"]),
-            Word::Valid | Word::Tx | Word::Point => list(&["now", "inf"]),
+            Word::Valid | Word::Point => list(&["now", "inf"]),
+            Word::Tx => [list(&["now", "inf"]), self.checkpoints("@", last)].concat(),
+            Word::Committed
+                if words.get(1).is_some_and(|word| word.eq_ignore_ascii_case("read")) =>
+            {
+                list(&["committed", "uncommitted"])
+            }
+            Word::Kind => list(&KINDS),
+            Word::Named => list(&NAMED),
+            Word::NameOf if words.get(1).is_some_and(|word| word.eq_ignore_ascii_case("feed")) => {
+                self.feeds(last)
+            }
+            Word::NameOf => self.checkpoints("", last),
+            Word::Feed => self.feeds(last),
+            Word::Deep => list(&["deep"]),
+            Word::Cursor if command.name == "feed" => list(&["oldest", "newest"]),
+            Word::Periods => list(&["hour", "day", "week", "month", "year"]),
             Word::Topic => list(&help::topics()),
             Word::File => files(last),
-            Word::Value | Word::Length | Word::Name | Word::Note | Word::Count | Word::Cursor => {
-                Vec::new()
-            }
+            Word::Value
+            | Word::Length
+            | Word::Name
+            | Word::Note
+            | Word::Count
+            | Word::Cursor
+            | Word::Committed
+            | Word::Ticket => Vec::new(),
         }
+    }
+
+    /// Named checkpoints, as they are written behind `sign`.
+    fn checkpoints(&self, sign: &str, last: &str) -> Vec<Offer> {
+        let all = self.db.checkpoints().unwrap_or_default();
+        offers(all.into_iter().map(|named| format!("{sign}{}", named.name)), last)
+    }
+
+    fn feeds(&self, last: &str) -> Vec<Offer> {
+        offers(self.db.feeds().unwrap_or_default().into_iter().map(|feed| feed.name), last)
     }
 
     /// Keys that begin like the word: one seek, and a few steps.
@@ -113,14 +145,17 @@ impl Complete {
     }
 
     fn partitions(&self, last: &str) -> crate::error::Result<Vec<Offer>> {
-        let names = self.db.partitions()?.into_iter().map(|(name, _)| name);
-        let names = names.filter(|name| name.starts_with(last));
-        let offer = |name: String| {
-            let word = shell_word(name.as_bytes());
-            Offer { word, about: None, ends: true }
-        };
-        Ok(names.take(OFFERS_MAX).map(offer).collect())
+        Ok(offers(self.db.partitions()?.into_iter().map(|(name, _)| name), last))
     }
+}
+
+/// Names of the user's that begin like the word.
+fn offers(names: impl Iterator<Item = String>, last: &str) -> Vec<Offer> {
+    let offer = |name: String| {
+        let word = shell_word(name.as_bytes());
+        Offer { word, about: None, ends: true }
+    };
+    names.filter(|name| name.starts_with(last)).take(OFFERS_MAX).map(offer).collect()
 }
 
 /// A line up to the cursor.
@@ -240,6 +275,11 @@ mod tests {
         assert_eq!(words(&all, "scan user: l"), ["limit"]);
         assert_eq!(words(&all, ".mode m"), ["markdown"]);
         assert_eq!(words(&all, "begin s"), ["serializable", "snapshot"]);
+        assert_eq!(words(&all, "begin read "), ["committed", "uncommitted"]);
+        assert!(words(&all, "begin snapshot ").is_empty());
+        assert_eq!(words(&all, "put k v as r"), ["raw"]);
+        assert_eq!(words(&all, "lock z"), ["zebra"]);
+        assert_eq!(words(&all, "erase user:1 finish "), ["on", "off"]);
         assert_eq!(words(&all, ".help proto"), ["protocol"]);
         for nothing in ["what ", "put k ", "put k {", "get 'a' b'c", "get k at 5 what "] {
             assert!(words(&all, nothing).is_empty(), "{nothing}");
@@ -248,6 +288,19 @@ mod tests {
         assert_eq!(words(&all, "get "), ["thought"]);
         *all.partition.lock().unwrap() = Partition::Name("none".to_owned());
         assert!(words(&all, "get ").is_empty());
+    }
+
+    #[test]
+    fn feeds_and_checkpoints_are_offered_by_name() {
+        let all = complete();
+        all.db.feed("billing").unwrap().ack_to(llmdb::Cursor::START).unwrap();
+        all.db.name_checkpoint("before it", None).unwrap();
+        all.db.name_checkpoint("june", None).unwrap();
+        assert_eq!(words(&all, "drop "), ["checkpoint", "feed"]);
+        assert_eq!(words(&all, "drop checkpoint "), ["'before it'", "june"]);
+        assert_eq!(words(&all, "get user:1 tx @j"), ["@june"]);
+        assert_eq!(words(&all, "feed b"), words(&all, "drop feed "));
+        assert_eq!(words(&all, "feed b"), words(&all, "ack b"));
     }
 
     #[test]

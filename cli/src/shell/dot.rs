@@ -3,6 +3,7 @@
 use super::commands::Command;
 use super::grammar::{self, count, key, one_of};
 use super::help::help;
+use super::syntax::Syntax;
 use super::token::Token;
 use super::{Failure, Flow, Shell};
 use crate::commands::partition;
@@ -163,17 +164,24 @@ impl Shell<'_> {
 fn columns(word: &Token) -> Done<u16> {
     u16::try_from(count(word)?).map_err(|_| {
         let message = "this is wider than any screen";
-        super::syntax::Syntax::new(word.span.clone(), message).into()
+        Syntax::new(word.span.clone(), message).into()
     })
 }
 
 /// What a switch is set to; without a word the other way round.
 fn switch(word: Option<&Token>, is: bool) -> Done<bool> {
-    match word.map(|word| (word, word.text.to_lowercase())) {
-        None => Ok(!is),
-        Some((_, text)) if ["on", "yes", "1", "true"].contains(&text.as_str()) => Ok(true),
-        Some((_, text)) if ["off", "no", "0", "false"].contains(&text.as_str()) => Ok(false),
-        Some((word, _)) => Err(one_of(word, &["on", "off"]).into()),
+    Ok(word.map_or(Ok(!is), switch_of)?)
+}
+
+/// `on` or `off`.
+///
+/// # Errors
+/// Any other word.
+pub fn switch_of(word: &Token) -> Result<bool, Syntax> {
+    match word.text.to_lowercase().as_str() {
+        "on" | "yes" | "1" | "true" => Ok(true),
+        "off" | "no" | "0" | "false" => Ok(false),
+        _ => Err(one_of(word, &["on", "off"])),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::commands;
 use super::complete::{Complete, Typed};
+use super::past::{self, Past};
 use super::token::{Kind, tokens};
-use super::{Flow, Shell, past};
+use super::{Flow, Shell};
 use crate::args;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
@@ -43,7 +44,7 @@ pub fn run(
     wake: Arc<AtomicBool>,
 ) -> Result<ExitCode> {
     let mut shell = Shell::new(db, args, stop);
-    let (history, problem) = past::open();
+    let Past { history, is_kept, problem } = past::open(!args.no_history);
     let name = stem(&args.open.db);
     greet(&args.open.db, is_new, problem);
     let complete = Complete { db: db.clone(), partition: Arc::default() };
@@ -78,13 +79,32 @@ pub fn run(
                 eprint!("{}", coloured_error(&text));
             }
         }
+        forget_erased(&mut shell, &mut editor, is_kept);
     }
+    // Whatever `.quit` was a part of.
+    forget_erased(&mut shell, &mut editor, is_kept);
     if shell.session.is_open() {
         eprintln!("what was not committed is rolled back");
     }
     // A history that cannot be written is no reason to fail: the work is in the database.
     drop(editor.sync_history());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the lines with keys that were erased out of the history, in memory and in its file.
+fn forget_erased(shell: &mut Shell<'_>, editor: &mut Reedline, is_kept: bool) {
+    if shell.erased.is_empty() {
+        return;
+    }
+    if !is_kept {
+        // A history in memory does not fail.
+        drop(past::forget_in_memory(editor.history_mut(), &shell.erased));
+    }
+    // The lines of this session go to the file first; then it is filtered, and read again. Where that
+    // fails, filtering it says so.
+    drop(editor.sync_history());
+    shell.forget_erased();
+    drop(editor.sync_history());
 }
 
 /// The database, as the prompt calls it.

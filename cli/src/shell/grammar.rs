@@ -55,7 +55,11 @@ pub struct Defaults {
 }
 
 /// Isolations that a transaction can be given, by name.
-pub const ISOLATIONS: [&str; 2] = ["serializable", "snapshot"];
+pub const ISOLATIONS: [&str; 4] =
+    ["serializable", "snapshot", "read committed", "read uncommitted"];
+
+/// What a value can be said to be, beside what it looks like.
+pub const KINDS: [&str; 5] = ["json", "text", "raw", "messagepack", "protobuf"];
 
 /// Reads a line.
 ///
@@ -169,7 +173,7 @@ impl<'t> Call<'t> {
     fn line(&self, defaults: &Defaults) -> Result<Line, Syntax> {
         let op = match self.command.name {
             "get" => Op::Get(self.target(defaults)?, self.point(defaults)?),
-            "put" => Op::Write(self.write(What::Value(value(self.places[1])?.into()), defaults)?),
+            "put" => Op::Write(self.write(What::Value(self.value(self.places[1])?), defaults)?),
             "end" => Op::Write(self.write(What::End, defaults)?),
             "delete" => Op::Write(self.write(What::Deletion, defaults)?),
             "scan" => Op::Scan(self.scan(defaults)?),
@@ -186,10 +190,8 @@ impl<'t> Call<'t> {
                 None => Op::Rollback,
             },
             "note" => return Ok(Line::Note(value(self.places[0])?)),
-            "checkpoint" => Op::Checkpoint,
-            "verify" => Op::Verify,
-            "metrics" => Op::Metrics,
-            _ => Op::Stats,
+            "lock" => Op::Lock(self.target(defaults)?),
+            _ => self.upkeep(defaults)?,
         };
         Ok(Line::Op(op))
     }
@@ -284,21 +286,52 @@ impl<'t> Call<'t> {
             (None, None) => ChangesFrom::Tx(TxTime::MIN.into()),
             (None, Some(from)) => ChangesFrom::Tx(from.unwrap_or(TxTime(defaults.now.0).into())),
         };
-        let partition = match (&defaults.partition, self.clauses.get("in")) {
-            (_, Some(name)) => Some(partition(&name.text)),
-            // That of all keys if none is set.
-            (set, None) if *set == Partition::default() => None,
-            (set, None) => Some(set.clone()),
-        };
+        // That of all keys if none is set.
+        let partition = self.partition_or_all(defaults);
         Ok(ChangesOf { from, to, partition, limit: self.limit(defaults)? })
     }
 
     fn isolation(&self) -> Result<Isolation, Syntax> {
-        match self.places.first().map(|token| (token, token.text.to_lowercase())) {
-            None => Ok(Isolation::Serializable),
-            Some((_, name)) if name == ISOLATIONS[0] => Ok(Isolation::Serializable),
-            Some((_, name)) if name == ISOLATIONS[1] => Ok(Isolation::Snapshot),
-            Some((token, _)) => Err(one_of(token, &ISOLATIONS)),
+        let Some(first) = self.places.first() else { return Ok(Isolation::Serializable) };
+        let words: Vec<&str> = self.places.iter().map(|token| token.text.as_str()).collect();
+        // As it is said, and as the batch protocol writes it.
+        let name = words.join(" ").to_lowercase().replace(['_', '-'], " ");
+        match ISOLATIONS.iter().position(|known| *known == name) {
+            Some(0) => Ok(Isolation::Serializable),
+            Some(1) => Ok(Isolation::Snapshot),
+            Some(2) => Ok(Isolation::ReadCommitted),
+            Some(_) => Ok(Isolation::ReadUncommitted),
+            None => {
+                let last = self.places.last().unwrap_or(first);
+                let span = first.span.start..last.span.end;
+                Err(one_of(&Token { text: name, kind: Kind::Bare, span }, &ISOLATIONS))
+            }
+        }
+    }
+
+    /// What a value is: what it looks like, unless it is said.
+    fn value(&self, token: &Token) -> Result<llmdb::Value, Syntax> {
+        let Some(kind) = self.clauses.get("as") else { return Ok(value(token)?.into()) };
+        let wrong = |message: String| Syntax::new(token.span.clone(), message);
+        let bytes = || {
+            let bytes = STANDARD.decode(&token.text);
+            bytes.map_err(|cause| {
+                wrong(format!("this is no base64: {cause}")).help("bytes are written in base64")
+            })
+        };
+        match kind.text.to_lowercase().as_str() {
+            "text" => Ok(Json::String(token.text.clone()).into()),
+            "json" => match serde_json::from_str::<Json>(&token.text) {
+                Ok(json) => Ok(json.into()),
+                Err(cause) => Err(wrong(format!("this is no JSON: {cause}"))),
+            },
+            "raw" => Ok(llmdb::Value::Raw(bytes()?)),
+            "messagepack" => Ok(llmdb::Value::MessagePack(bytes()?)),
+            "protobuf" => match llmdb::Message::new(None, bytes()?) {
+                Ok(message) => Ok(message.into()),
+                Err(cause) => Err(wrong(cause.to_string())),
+            },
+            _ => Err(one_of(kind, &KINDS)),
         }
     }
 }
@@ -408,6 +441,8 @@ fn step_micros(step: &str) -> Option<i64> {
     let micros = ttl::parse(length).ok()?;
     Some(if step.starts_with('-') { -micros } else { micros })
 }
+
+pub mod upkeep;
 
 #[cfg(test)]
 mod tests;

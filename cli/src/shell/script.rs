@@ -34,13 +34,18 @@ struct Script {
 pub fn run_commands(db: &Db, args: &args::Shell, stop: &Stop) -> Result<ExitCode> {
     let mut shell = Shell::new(db, args, stop);
     let mut script = Script::default();
-    for command in &args.commands {
-        stop.check()?;
-        if script.line(&mut shell, command)? == Flow::Quit {
-            break;
+    let mut run = || {
+        for command in &args.commands {
+            stop.check()?;
+            if script.line(&mut shell, command)? == Flow::Quit {
+                break;
+            }
         }
-    }
-    script.finish(&mut shell)
+        script.finish(&mut shell)
+    };
+    let ran = run();
+    shell.forget_erased();
+    ran
 }
 
 /// Runs the commands on standard input.
@@ -54,6 +59,12 @@ pub fn run_stdin(
     events: &Receiver<Event>,
 ) -> Result<ExitCode> {
     let mut shell = Shell::new(db, args, stop);
+    let ran = run_events(&mut shell, stop, events);
+    shell.forget_erased();
+    ran
+}
+
+fn run_events(shell: &mut Shell<'_>, stop: &Stop, events: &Receiver<Event>) -> Result<ExitCode> {
     let mut script = Script::default();
     while let Ok(event) = events.recv() {
         stop.check()?;
@@ -61,19 +72,19 @@ pub fn run_stdin(
             Event::Lines(lines) => {
                 for line in lines {
                     stop.check()?;
-                    if script.bytes(&mut shell, line)? == Flow::Quit {
-                        return script.finish(&mut shell);
+                    if script.bytes(shell, line)? == Flow::Quit {
+                        return script.finish(shell);
                     }
                 }
             }
             Event::Stop => {}
-            Event::End(Ok(())) => return script.finish(&mut shell),
+            Event::End(Ok(())) => return script.finish(shell),
             Event::End(Err(cause)) => {
                 return Err(Error::Read { path: PathBuf::from("stdin"), cause });
             }
         }
     }
-    script.finish(&mut shell)
+    script.finish(shell)
 }
 
 impl Script {
@@ -134,7 +145,7 @@ impl Script {
     }
 
     /// What was begun and never ended is an error.
-    fn finish(mut self, shell: &mut Shell<'_>) -> Result<ExitCode> {
+    fn finish(&mut self, shell: &mut Shell<'_>) -> Result<ExitCode> {
         if !self.begun.is_empty() {
             self.run(shell)?;
         }

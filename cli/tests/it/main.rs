@@ -11,6 +11,7 @@ mod errors;
 mod examples;
 mod git;
 mod ndjson;
+mod pages;
 mod prompt;
 mod protocol;
 #[cfg(unix)]

@@ -129,6 +129,91 @@ fn a_savepoint_takes_back_a_part() {
 }
 
 #[test]
+fn a_lock_needs_a_transaction_and_keeps_writers_out() {
+    let (_dir, db) = place();
+    let told = told(
+        &db,
+        "put k 1\nbegin read committed\nlock k\nput k 2\ncommit\n.mode ndjson\nget k\n\
+         begin read uncommitted\nrollback\n",
+    );
+    assert!(told.contains("\"value\":2"), "{told}");
+    let alone = shell(&db, &[], "lock k\n");
+    assert_eq!(alone.status.code(), Some(10));
+    assert!(error(&alone).contains("no transaction `` is open"), "{}", error(&alone));
+    let held = shell(
+        &db,
+        &[],
+        "{\"op\":\"begin\",\"txn\":\"a\"}\n{\"op\":\"lock_for_update\",\"key\":\"k\",\"txn\":\"a\"}\nput k 3\n",
+    );
+    assert!(error(&held).contains("line 3: error: "), "{}", error(&held));
+    assert_eq!(held.status.code(), Some(14), "{}", error(&held));
+}
+
+#[test]
+fn a_feed_is_read_acknowledged_and_dropped_in_words() {
+    let (_dir, db) = place();
+    let rows = |lines: &str| -> Vec<Json> {
+        let text = told(&db, &format!(".mode ndjson\n{lines}"));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    rows("put user:1 a\nput user:2 b\nput other c\n");
+    let first = rows("feed billing limit 2\n");
+    let keys: Vec<&Json> = first.iter().map(|row| &row["key"]).collect();
+    assert_eq!(keys, ["user:1", "user:2"]);
+    let cursor = first[0]["cursor"].as_str().expect("each row says where it is").to_owned();
+    rows(&format!("ack billing {cursor}\n"));
+    let keys: Vec<Json> = rows("feed billing\n").iter().map(|row| row["key"].clone()).collect();
+    assert_eq!(keys, ["user:2", "other"], "what is acknowledged does not come again");
+    let keys: Vec<Json> =
+        rows("feed mine prefix user:\n").iter().map(|r| r["key"].clone()).collect();
+    assert_eq!(keys, ["user:1", "user:2"]);
+    assert!(rows("feed late from newest\n").is_empty());
+    let feeds = rows("feeds\n");
+    let names: Vec<&str> = feeds.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(names, ["billing", "late", "mine"]);
+    assert_eq!(feeds[0]["acknowledged"], json!(cursor));
+    rows("drop feed billing\n");
+    let gone = shell(&db, &[], "ack billing 1:0\n");
+    assert_eq!(gone.status.code(), Some(12), "{}", error(&gone));
+    assert!(told(&db, "feed mine limit 1\n").contains("acknowledge: "), "for people, too");
+}
+
+#[test]
+fn checkpoints_retention_and_copies_are_said_in_words() {
+    let (dir, db) = place();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let told_all = told(
+        &db,
+        &format!(
+            ".mode ndjson\nput k 1\nput k 2\ncheckpoint\ncheckpoint before tx 1\ncheckpoint now\n\
+             get k tx @before\ncheckpoints\ndrop checkpoint now\ncheckpoints\n\
+             retention\nretain 1us then day\nretention\nretire\nbackup {}\nput k 3\n\
+             backup {} base {}\nshrink\nstats deep\nretain inf\nretention\n",
+            path("whole"),
+            path("more"),
+            path("whole"),
+        ),
+    );
+    let rows: Vec<Json> = told_all.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let values: Vec<&Json> = rows.iter().filter_map(|row| row.get("value")).collect();
+    assert_eq!(values, [&json!(1)], "known at the checkpoint");
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(names, ["before", "now", "before"]);
+    let policies: Vec<_> = rows.iter().filter(|row| row.get("kept").is_some()).collect();
+    let all: Vec<&Json> = policies.iter().map(|row| &row["all"]).collect();
+    assert_eq!(all, [&Json::Null, &json!(1), &Json::Null]);
+    assert_eq!(policies[1]["then"][0]["last_of"], "day");
+    assert!(rows.iter().any(|row| row.get("removed").is_some()), "{told_all}");
+    assert!(rows.iter().any(|row| row["trees"][0]["name"].is_string()), "{told_all}");
+    let restored = path("restored.llmdb");
+    out(&["restore", &path("whole"), &path("more"), &restored]);
+    assert_eq!(
+        out(&["get", &restored, "k", "-o", "csv"]).lines().nth(1).unwrap().split(',').next(),
+        Some("3")
+    );
+}
+
+#[test]
 fn partitions_and_strange_keys_are_typed_and_shown() {
     let (_dir, db) = place();
     let told = told(

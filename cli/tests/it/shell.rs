@@ -9,7 +9,7 @@ use tempfile::TempDir;
 /// The command, with nothing of the caller's terminal.
 pub fn llmdb() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llmdb"));
-    command.env("NO_COLOR", "1").stdin(Stdio::null());
+    command.env("NO_COLOR", "1").env("LLMDB_HISTORY", "off").stdin(Stdio::null());
     command
 }
 

@@ -157,3 +157,99 @@ fn remarks_and_requests_are_told_apart() {
     assert!(matches!(parse(" {\"op\":\"stats\"}", &defaults()), Ok(Line::Protocol)));
     assert!(parse("{\"op\":", &defaults()).unwrap_err().is_unfinished());
 }
+
+#[test]
+fn all_isolations_are_said_in_words() {
+    use Isolation::{ReadCommitted, ReadUncommitted, Serializable, Snapshot};
+    for (line, level) in [
+        ("begin", Serializable),
+        ("begin serializable", Serializable),
+        ("begin SNAPSHOT", Snapshot),
+        ("begin read committed", ReadCommitted),
+        ("begin read_committed", ReadCommitted),
+        ("begin read-uncommitted", ReadUncommitted),
+        ("begin Read Uncommitted", ReadUncommitted),
+    ] {
+        assert!(matches!(op(line), Op::Begin(is) if is == level), "{line}");
+    }
+    let text = error("begin read comitted");
+    assert!(text.contains("did you mean `read committed`?"), "{text}");
+    assert!(text.contains("      ^^^^^^^^^^^^^"), "both words are marked: {text}");
+    assert!(error("begin snapshot committed").contains("must be serializable, snapshot, read"));
+}
+
+#[test]
+fn values_are_what_is_said() {
+    let kind = |line: &str| match write(line).what {
+        What::Value(value) => value,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(kind("put k 12 as text"), json!("12").into());
+    assert_eq!(kind("put k '12' as json"), json!(12).into());
+    assert_eq!(kind("put k /wA= as raw"), llmdb::Value::Raw(vec![0xff, 0]));
+    assert_eq!(kind("put k kgEC as messagepack"), llmdb::Value::MessagePack(vec![0x92, 1, 2]));
+    let message = llmdb::Message::new(None, [8, 1]).unwrap();
+    assert_eq!(kind("put k CAE= as protobuf"), message.into());
+    assert!(error("put k plain as json").contains("no JSON"));
+    assert!(error("put k ? as raw").contains("no base64"));
+    assert!(error("put k CA== as protobuf").contains("cut short"));
+    assert!(error("put k 1 as jsn").contains("did you mean `json`?"));
+}
+
+#[test]
+fn upkeep_is_said_in_words() {
+    use crate::exec::feeds::FeedOp;
+    use crate::exec::upkeep::UpkeepOp;
+    assert!(matches!(op("lock k"), Op::Lock(target) if target.key == b"k"));
+    let line = "feed f limit 3 after 5:0 from newest prefix a in 7";
+    let Op::Feed(FeedOp::Read(feed)) = op(line) else { panic!() };
+    assert_eq!((feed.name.as_str(), feed.limit), ("f", Some(3)));
+    assert_eq!((feed.after.as_deref(), feed.from.as_deref()), (Some("5:0"), Some("newest")));
+    let within = feed.within.unwrap();
+    assert_eq!((within.bytes, within.partition), (b"a".to_vec(), Partition::Id(PartitionId(7))));
+    let Op::Feed(FeedOp::Read(feed)) = op("feed f") else { panic!() };
+    assert!(feed.within.is_none() && feed.limit.is_none());
+    assert!(matches!(op("ack f 5:0"), Op::Feed(FeedOp::Ack(f, at)) if f == "f" && at == "5:0"));
+    assert!(matches!(op("feeds"), Op::Feed(FeedOp::List)));
+    assert!(matches!(op("drop feed f"), Op::Feed(FeedOp::Drop(f)) if f == "f"));
+    assert!(matches!(op("drop checkpoint c"), Op::DropCheckpoint(c) if c == "c"));
+    assert!(error("drop feeds f").contains("did you mean `feed`?"));
+    assert!(matches!(op("checkpoint"), Op::Checkpoint));
+    let tx = Some(Tx::At(TxTime(5)));
+    assert!(matches!(op("checkpoint c tx 5"), Op::NameCheckpoint(c, at) if c == "c" && at == tx));
+    assert!(matches!(op("checkpoint c tx now"), Op::NameCheckpoint(_, None)));
+    assert!(error("checkpoint tx 5").contains("under a name"));
+    assert!(matches!(op("checkpoints"), Op::Checkpoints));
+    assert!(matches!(op("retire"), Op::Retire(None)));
+    assert!(matches!(op("retire in 7"), Op::Retire(Some(Partition::Id(PartitionId(7))))));
+    assert!(matches!(op("retention in 7"), Op::Retention(Partition::Id(PartitionId(7)))));
+    assert!(matches!(op("erase k"), Op::Erase(target, true) if target.key == b"k"));
+    assert!(matches!(op("erase k finish off"), Op::Erase(_, false)));
+    assert!(error("erase k finish later").contains("on, off"));
+    assert!(error("erasures 5").contains("no ticket"));
+    assert!(matches!(op("finish"), Op::FinishErasures));
+    assert!(matches!(op("shrink"), Op::Compact));
+    assert!(matches!(op("stats deep"), Op::Upkeep(UpkeepOp::TreeStats)));
+    assert!(error("stats dep").contains("did you mean `deep`?"));
+    let Op::Upkeep(UpkeepOp::Backup { dest, base }) = op("backup 'a b' base c") else { panic!() };
+    assert_eq!((dest.to_str(), base.unwrap().to_str()), (Some("a b"), Some("c")));
+}
+
+#[test]
+fn policies_are_said_in_words() {
+    use llmdb::{Period, Retention};
+    use std::time::Duration;
+    let policy = |line: &str| match op(line) {
+        Op::SetRetention(_, policy) => *policy,
+        other => panic!("{line}: {other:?}"),
+    };
+    let day = Duration::from_secs(86_400);
+    assert_eq!(policy("retain inf"), Retention::forever());
+    let expected = Retention::all_for(90 * day)
+        .then_last_of_for(Period::Day, 365 * day)
+        .then_last_of(Period::Month);
+    assert_eq!(policy("retain 90d then day:365d,month in 7"), expected);
+    for bad in ["retain soon", "retain inf then day", "retain 9d then fortnight", "retain -9d"] {
+        assert!(error(bad).contains("lengths are 90d"), "{bad}: {}", error(bad));
+    }
+}
