@@ -24,7 +24,7 @@ pub fn show(answer: Answer, screen: Screen) -> String {
         Answer::Done | Answer::Committed(None) => String::new(),
         Answer::Committed(Some(tx)) => format!("tx {}\n", tx_time(tx)),
         Answer::Fact(None) => String::new(),
-        Answer::Fact(Some(fact)) => show_fact(fact),
+        Answer::Fact(Some(fact)) => show_fact(fact, screen),
         Answer::Segments(facts) => show_segments(facts, screen),
         Answer::Rectangles(rectangles) => show_rectangles(rectangles, screen),
         Answer::Rows(rows, _) => show_rows(rows, screen),
@@ -89,10 +89,17 @@ pub fn row_count(answer: &Answer) -> Option<usize> {
     }
 }
 
-fn show_fact(fact: Fact) -> String {
+fn show_fact(fact: Fact, screen: Screen) -> String {
     let (from, to, tx) = (fact.valid_from, fact.valid_to, fact.tx);
     let value = pretty(json_of(fact.value));
-    format!("{value}\n  valid  {}\n  known  since {}\n", span(from, to), tx_time(tx))
+    let (valid, known) = (span(from, to), tx_time(tx));
+    let whole = format!("  valid  {valid}\n  known  since {known}\n");
+    let columns = whole.lines().map(str::len).max().unwrap_or_default();
+    if screen.width.is_none_or(|width| columns <= usize::from(width)) {
+        return format!("{value}\n{whole}");
+    }
+    let (from, to) = (valid_time(from), valid_time(to));
+    format!("{value}\n  valid  {from}\n      .. {to}\n  known since\n         {known}\n")
 }
 
 fn show_segments(facts: Vec<Fact>, screen: Screen) -> String {

@@ -18,6 +18,22 @@ fn end_without_terminal() {
     std::process::exit(128 + signal_hook::consts::SIGHUP);
 }
 
+/// Waits until nobody is at the other end of standard input; `false` where that cannot be known. It
+/// takes nothing of what is typed: only a hang-up is asked for, which is always reported.
+#[cfg(unix)]
+fn wait_for_hangup() -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let stdin = std::io::stdin();
+    loop {
+        let mut fds = [PollFd::new(&stdin, PollFlags::empty())];
+        match poll(&mut fds, None) {
+            Ok(_) if fds[0].revents().contains(PollFlags::HUP) => return true,
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return false,
+        }
+    }
+}
+
 /// Whether a signal came. The work in hand is finished, and nothing new is begun.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
@@ -35,18 +51,32 @@ impl Stop {
         Self::on(&[SIGINT, SIGTERM], move |_| wake())
     }
 
-    /// The same, also for the end of the terminal.
+    /// The same, also for the end of the terminal: by SIGHUP, or, as not everybody on a terminal gets
+    /// that, when nobody is at the other end of standard input any more.
     ///
     /// # Errors
     /// [`Error::Signals`]
     #[cfg(unix)]
-    pub fn on_signals_of_terminal(wake: impl Fn() + Send + 'static) -> Result<Self> {
-        Self::on(&[SIGINT, SIGTERM, signal_hook::consts::SIGHUP], move |signal| {
-            wake();
-            if signal == signal_hook::consts::SIGHUP {
+    pub fn on_signals_of_terminal(wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
+        use signal_hook::consts::SIGHUP;
+        let wake = Arc::new(wake);
+        let woken = wake.clone();
+        let stop = Self::on(&[SIGINT, SIGTERM, SIGHUP], move |signal| {
+            woken();
+            if signal == SIGHUP {
                 thread::spawn(end_without_terminal);
             }
-        })
+        })?;
+        let came = stop.came.clone();
+        thread::spawn(move || {
+            if wait_for_hangup() {
+                // Pairs with the Acquire in `signal`. One that came before is as good.
+                let _ = came.compare_exchange(0, SIGHUP, Ordering::AcqRel, Ordering::Acquire);
+                wake();
+                end_without_terminal();
+            }
+        });
+        Ok(stop)
     }
 
     /// The same as [`Stop::on_signals`].
@@ -54,7 +84,7 @@ impl Stop {
     /// # Errors
     /// [`Error::Signals`]
     #[cfg(not(unix))]
-    pub fn on_signals_of_terminal(wake: impl Fn() + Send + 'static) -> Result<Self> {
+    pub fn on_signals_of_terminal(wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
         Self::on_signals(wake)
     }
 

@@ -8,7 +8,7 @@ use super::{Flow, Shell};
 use crate::args;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
-use crate::table::{is_coloured_error, printable};
+use crate::table::{Screen, is_coloured_error, printable};
 use crate::width;
 use llmdb::Db;
 use reedline::{
@@ -115,11 +115,15 @@ fn stem(path: &Path) -> String {
 fn greet(path: &Path, is_new: bool, problem: Option<String>) {
     let new = if is_new { " (new)" } else { "" };
     let version = env!("CARGO_PKG_VERSION");
-    eprintln!("LLMDB {version}: {}{new}", printable(&path.display().to_string()));
-    if let Some(problem) = problem {
-        eprintln!("{}", printable(&problem));
+    let width = Screen::stderr().width.map_or(usize::MAX, usize::from);
+    let name = format!("LLMDB {version}: {}{new}", printable(&path.display().to_string()));
+    let hint = "`.help` lists commands, Tab completes, Ctrl-D leaves";
+    let problem = problem.map(|problem| printable(&problem));
+    for text in [Some(name.as_str()), problem.as_deref(), Some(hint)].into_iter().flatten() {
+        for line in super::wrap(text, width) {
+            eprintln!("{line}");
+        }
     }
-    eprintln!("`.help` lists commands, Tab completes, Ctrl-D leaves");
 }
 
 fn coloured_error(text: &str) -> String {

@@ -20,6 +20,8 @@ mod retention;
 mod shell;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod terminal;
 mod tour;
 mod transactions;
 mod upkeep;
