@@ -6,6 +6,7 @@ mod completions;
 mod erase;
 mod exec;
 mod keys;
+mod man;
 mod open;
 mod output;
 mod read;
@@ -23,6 +24,7 @@ pub use completions::Completions;
 pub use erase::{Erase, Erasures};
 pub use exec::Exec;
 pub use keys::{At, Keys};
+pub use man::Man;
 pub use open::{DurabilityArg, Open};
 pub use output::Output;
 pub use read::{Changes, Diff, Get, History, Scan, Timeline};
@@ -124,6 +126,9 @@ pub enum Command {
     /// Write completions for another shell
     #[command(after_help = completions::EXAMPLES)]
     Completions(Completions),
+    /// Write pages of the manual
+    #[command(after_help = man::EXAMPLES)]
+    Man(Man),
 }
 
 #[cfg(test)]

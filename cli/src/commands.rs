@@ -40,6 +40,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Watch(watch) => crate::watch::run(watch),
         Command::Bench(bench) => crate::bench::run(bench),
         Command::Completions(completions) => run_completions(completions),
+        Command::Man(man) => crate::man::run(man),
         Command::Upkeep(upkeep) => crate::upkeep::run(upkeep),
         question => run_question(question),
     };
@@ -101,6 +102,7 @@ pub fn question(command: &Command) -> Result<Option<Question<'_>>> {
         | Command::Watch(_)
         | Command::Bench(_)
         | Command::Completions(_)
+        | Command::Man(_)
         | Command::Upkeep(_) => return Ok(None),
     };
     Ok(Some(Question { open, output, op }))

@@ -12,10 +12,16 @@ use std::process::ExitStatus;
 pub enum Error {
     /// The database refused or failed.
     #[error(transparent)]
-    Db(#[from] llmdb::Error),
+    Db(llmdb::Error),
     /// A request that is none.
     #[error(transparent)]
     BadRequest(#[from] BadRequest),
+    /// A command that there is not.
+    #[error("there is no command `{name}`")]
+    NoCommand {
+        /// What was asked for.
+        name: String,
+    },
     /// A line of input beyond the limit.
     #[error("the line is longer than {bytes_max} bytes")]
     LineTooLong {
@@ -39,6 +45,24 @@ pub enum Error {
     NoTransaction {
         /// The name.
         name: String,
+    },
+    /// A value of that name is on its way already, or its transaction ends without it.
+    #[error("stream `{name}` is open: end it or abort it")]
+    StreamOpen {
+        /// Its name.
+        name: String,
+    },
+    /// No value of that name is on its way.
+    #[error("no stream `{name}` is open")]
+    NoStream {
+        /// The name.
+        name: String,
+    },
+    /// More values on their way than there may be.
+    #[error("{streams_max} streams are open, and no more may be")]
+    TooManyStreams {
+        /// The limit.
+        streams_max: usize,
     },
     /// Reading from a partition whose name was never used.
     #[error("there is no partition `{name}`")]
@@ -142,6 +166,21 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What the number of a signal is added to: 130 for SIGINT, 143 for SIGTERM, as shells do.
 const EXIT_SIGNAL: u8 = 128;
 
+impl From<llmdb::Error> for Error {
+    /// Of a file in a directory that is missing it is the directory that is named.
+    fn from(error: llmdb::Error) -> Self {
+        match error {
+            llmdb::Error::NotFound { path } => match path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() && !dir.exists() => {
+                    Self::Db(llmdb::Error::NotFound { path: dir.to_owned() })
+                }
+                _ => Self::Db(llmdb::Error::NotFound { path }),
+            },
+            error => Self::Db(error),
+        }
+    }
+}
+
 impl Error {
     /// A stable name of the kind of error, for programs.
     pub fn code(&self) -> &'static str {
@@ -149,10 +188,14 @@ impl Error {
             Self::Db(error) => error.code(),
             Self::BadRequest(error) => error.code(),
             Self::BadLine { cause, .. } => cause.code(),
+            Self::NoCommand { .. } => "bad_request",
             Self::LineTooLong { .. } => "line_too_long",
             Self::Unsupported { .. } => "unsupported",
             Self::TransactionOpen { .. } => "transaction_open",
             Self::NoTransaction { .. } => "no_transaction",
+            Self::StreamOpen { .. } => "stream_open",
+            Self::NoStream { .. } => "no_stream",
+            Self::TooManyStreams { .. } => "too_many_streams",
             Self::NoPartition { .. } => "no_partition",
             Self::Problems { .. } | Self::BadProgress { .. } => "corrupt",
             Self::GitRewritten { .. } => "git_rewritten",
@@ -169,12 +212,16 @@ impl Error {
             Self::Db(error) => error.class(),
             Self::BadLine { cause, .. } => cause.class(),
             Self::BadRequest(_)
+            | Self::NoCommand { .. }
             | Self::LineTooLong { .. }
             | Self::Unsupported { .. }
             | Self::TransactionOpen { .. }
             | Self::NoTransaction { .. }
+            | Self::StreamOpen { .. }
+            | Self::NoStream { .. }
             | Self::PageSize { .. }
             | Self::GitRewritten { .. } => ErrorClass::Validation,
+            Self::TooManyStreams { .. } => ErrorClass::ResourceExhausted,
             Self::NoPartition { .. } => ErrorClass::NotFound,
             Self::Problems { .. } | Self::BadProgress { .. } => ErrorClass::Corrupt,
             Self::Read { .. }
@@ -242,6 +289,9 @@ mod tests {
         "unsupported",
         "transaction_open",
         "no_transaction",
+        "stream_open",
+        "no_stream",
+        "too_many_streams",
         "no_partition",
         "git",
         "git_rewritten",

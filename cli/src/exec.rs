@@ -17,6 +17,7 @@ pub mod open;
 pub mod request;
 pub mod retention;
 pub mod session;
+pub mod streams;
 pub mod tx;
 pub mod upkeep;
 pub mod values;

@@ -10,7 +10,7 @@
 //! - `import`, `export`: facts in and out; `files`: values from and into files; `upkeep`: copies of
 //!   databases, and back;
 //! - `watch`: changes as they are committed; `tour`: the product shown on real history; `bench`:
-//!   quick figures, in a `scratch` directory;
+//!   quick figures, in a `scratch` directory; `man`: the manual;
 //! - `stop`, `input`: signals, and input that they end; `progress`: how far it is.
 //!
 //! # Invariants
@@ -32,6 +32,7 @@ mod export;
 mod files;
 mod import;
 mod input;
+mod man;
 mod progress;
 mod render;
 mod scratch;

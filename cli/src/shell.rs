@@ -314,7 +314,10 @@ impl<'db> Shell<'db> {
     /// The text of a failure, of the line that it belongs to.
     fn describe(&self, line: &str, failure: &Failure) -> String {
         match failure {
-            Failure::Syntax(syntax) => syntax.show(line, self.settings.error_width()),
+            Failure::Syntax(syntax) => {
+                let shown = syntax.show(line, self.settings.error_width());
+                width::wrap_lines(&shown, self.settings.error_columns())
+            }
             Failure::Error(Error::Interrupted { .. }) => "cancelled\n".to_owned(),
             Failure::Error(error) => {
                 let advice = match error.code() {
@@ -327,7 +330,8 @@ impl<'db> Shell<'db> {
                     }
                     _ => "",
                 };
-                format!("error: {}\n{advice}", printable(&error.to_string()))
+                let text = format!("error: {}\n{advice}", printable(&error.to_string()));
+                width::wrap_lines(&text, self.settings.error_columns())
             }
             Failure::Told(_) => String::new(),
         }
@@ -364,21 +368,6 @@ fn shell_word(key: &[u8]) -> String {
     format!("'{text}'")
 }
 
-/// Text cut to lines of `columns_max`, at spaces where there are any.
-fn wrap(text: &str, columns_max: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if width::columns(line) + 1 + width::columns(word) <= columns_max => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(width::cut(word, columns_max, '…')),
-        }
-    }
-    lines
-}
-
 /// The words of a line, for tests of other lines.
 #[cfg(test)]
 pub fn words(line: &str) -> Vec<String> {
@@ -402,11 +391,5 @@ mod tests {
         }
         assert_eq!(shell_word(b"\xff\0"), "b64:/wA=");
         assert_eq!(shell_word(b"user:1"), "user:1");
-    }
-
-    #[test]
-    fn text_wraps_at_spaces() {
-        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
-        assert_eq!(wrap("aaaaaa b", 4), ["aaa…", "b"]);
     }
 }

@@ -23,7 +23,8 @@ pub fn show(answer: Answer, screen: Screen) -> String {
     match answer {
         Answer::Done | Answer::Committed(None) => String::new(),
         Answer::Committed(Some(tx)) => format!("tx {}\n", tx_time(tx)),
-        Answer::Fact(None) => String::new(),
+        // Of programs alone: what they are answered is in JSON.
+        Answer::Streamed { .. } | Answer::Piece(_) | Answer::Fact(None) => String::new(),
         Answer::Fact(Some(fact)) => show_fact(fact, screen),
         Answer::Segments(facts) => show_segments(facts, screen),
         Answer::Rectangles(rectangles) => show_rectangles(rectangles, screen),
@@ -54,13 +55,14 @@ pub fn show(answer: Answer, screen: Screen) -> String {
             let row = |named: NamedCheckpoint| [tx_time(named.tx), named.name];
             screen.table(LINES_SHORT, ["known", "name"], checkpoints.into_iter().map(row))
         }
-        Answer::Erasure(ticket, state) => crate::exec::erasures::show(ticket, &state),
+        Answer::Erasure(ticket, state) => screen.wrap(&crate::exec::erasures::show(ticket, &state)),
         Answer::Erasures(erasures) => {
-            let row = |erasure: Erasure| {
+            // A ticket is longer than any column of a table: broken in two it is of no use.
+            let line = |erasure: Erasure| {
                 let state = if erasure.complete { "complete" } else { "pending" };
-                [tx_time(erasure.ticket.tx), erasure.ticket.to_string(), state.to_owned()]
+                format!("{}  {state}\n  {}\n", tx_time(erasure.ticket.tx), erasure.ticket)
             };
-            screen.table(LINES_SHORT, ["when", "ticket", "state"], erasures.into_iter().map(row))
+            erasures.into_iter().map(line).collect()
         }
         Answer::Retention(policy, kept) => crate::exec::retention::show(&policy, &kept),
         Answer::Retired(report) => {
@@ -111,8 +113,12 @@ fn show_segments(facts: Vec<Fact>, screen: Screen) -> String {
 
 fn show_rectangles(rectangles: Vec<Rectangle>, screen: Screen) -> String {
     let row = |rectangle: Rectangle| {
+        let (valid, believed, to) = match screen.is_narrow() {
+            true => ("valid\n ", "believed\n ", " "),
+            false => ("valid    ", "believed ", "         "),
+        };
         let when = format!(
-            "valid    {}\n         {}\nbelieved {}\n         {}",
+            "{valid}{}\n{to}{}\n{believed}{}\n{to}{}",
             valid_time(rectangle.valid_from),
             valid_time(rectangle.valid_to),
             tx_time(rectangle.tx_from),
@@ -143,8 +149,12 @@ fn show_rows(rows: Vec<Row>, screen: Screen) -> String {
 
 fn show_changes(changes: Vec<Change>, screen: Screen) -> String {
     let row = |change: Change| {
+        let (tx, valid, to) = match screen.is_narrow() {
+            true => ("tx\n ", "valid\n ", " "),
+            false => ("tx    ", "valid ", "      "),
+        };
         let when = format!(
-            "tx    {}\nvalid {}\n      {}",
+            "{tx}{}\n{valid}{}\n{to}{}",
             tx_time(change.tx),
             valid_time(change.valid_from),
             valid_time(change.valid_to),

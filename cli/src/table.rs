@@ -17,19 +17,27 @@ const STYLE: TableStyle =
 impl Screen {
     /// Standard output: a terminal as it is, else a file or a pipe.
     pub fn stdout() -> Self {
-        let width = if io::stdout().is_terminal() { Table::new().width() } else { None };
-        Self { width }
+        Self { width: if io::stdout().is_terminal() { columns() } else { None } }
     }
 
     /// Standard error, likewise.
     pub fn stderr() -> Self {
-        let width = if io::stderr().is_terminal() { Table::new().width() } else { None };
-        Self { width }
+        Self { width: if io::stderr().is_terminal() { columns() } else { None } }
     }
 
     /// The beginning of a long text; files take all of it.
     pub fn cut(self, text: String, columns_max: usize) -> String {
         if self.width.is_none() { text } else { width::cut(&text, columns_max, '…') }
+    }
+
+    /// Lines of text; on a screen they wrap at spaces.
+    pub fn wrap(self, text: &str) -> String {
+        width::wrap_lines(text, self.width.map(usize::from))
+    }
+
+    /// Whether times have lines of their own beside what they are.
+    pub fn is_narrow(self) -> bool {
+        self.width.is_some_and(|width| width < 60)
     }
 
     /// A table of `rows` under `header`, each cell of one or more lines. What takes more than
@@ -53,12 +61,19 @@ impl Screen {
             table.add_row(row);
         }
         if let Some(width) = self.width {
-            keep_whole(&mut table, width / 2);
+            // On a narrow screen a time takes more than half of it, and is not to be broken either.
+            let most = if width < 60 { width * 3 / 5 } else { width / 2 };
+            keep_whole(&mut table, most);
         }
         let mut text = table.trim_fmt();
         text.push('\n');
         text
     }
+}
+
+/// Columns of the terminal; one that does not know its size says 0.
+fn columns() -> Option<u16> {
+    Table::new().width().filter(|&width| width > 0)
 }
 
 /// Keeps the first column, the names of the others, from being broken up to `width_max`.

@@ -37,6 +37,40 @@ pub fn pad(mut text: String, columns_min: usize, fill: char) -> String {
     text
 }
 
+/// Text cut to lines of `columns_max`, at spaces where there are any.
+pub fn wrap(text: &str, columns_max: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if columns(line) + 1 + columns(word) <= columns_max => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(cut(word, columns_max, '…')),
+        }
+    }
+    lines
+}
+
+/// The lines of a text, each cut likewise where it is longer; lines that begin with a space, which mark
+/// a place in another one, are left as they are. `None` cuts nothing.
+pub fn wrap_lines(text: &str, columns_max: Option<usize>) -> String {
+    let Some(columns_max) = columns_max else { return text.to_owned() };
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.starts_with(' ') || columns(line) <= columns_max {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        for part in wrap(line, columns_max) {
+            out.push_str(&part);
+            out.push('\n');
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +83,18 @@ mod tests {
         assert_eq!(cut("abc", 2, '~'), "a~");
         assert_eq!(cut("abc", 0, '~'), "");
         assert_eq!(pad("名".to_owned(), 4, '-'), "名--");
+    }
+
+    #[test]
+    fn text_wraps_at_spaces() {
+        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
+        assert_eq!(wrap("aaaaaa b", 4), ["aaa…", "b"]);
+    }
+
+    #[test]
+    fn long_lines_wrap_and_marks_stay() {
+        let text = "aa bb cc\n  aa bb cc\nd\n";
+        assert_eq!(wrap_lines(text, Some(5)), "aa bb\ncc\n  aa bb cc\nd\n");
+        assert_eq!(wrap_lines(text, None), text);
     }
 }

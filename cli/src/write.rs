@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::exec::request::{Partition, Write};
-use llmdb::{Db, Key, PartitionId, ValidTime, WriteTx};
+use llmdb::{Db, Key, LongValue, PartitionId, ValidTime, WriteTx};
 use std::time::Duration;
 
 /// Adds a write to a transaction, in a partition that is known by now.
@@ -20,8 +20,7 @@ pub fn apply(tx: &mut WriteTx<'_>, partition: PartitionId, write: Write) -> Resu
     use crate::exec::request::What::{Deletion, End, Value};
     let Write { target, what, valid_from, valid_to, ttl, note } = write;
     let key = Key::new(partition, target.key);
-    let lasting = |ttl| u64::try_from(ttl).map_err(|_| llmdb::Error::BadTtl { ttl });
-    let ttl = ttl.map(lasting).transpose()?.map(Duration::from_micros);
+    let ttl = lasting(ttl)?;
     match (what, valid_from, valid_to) {
         (Value(value), ..) if let Some(ttl) = ttl => tx.put_for(key, value, ttl),
         (Value(value), None, None) => tx.put(key, value),
@@ -39,6 +38,36 @@ pub fn apply(tx: &mut WriteTx<'_>, partition: PartitionId, write: Write) -> Resu
         tx.note(note)?;
     }
     Ok(())
+}
+
+/// The same for a put whose value was taken piece by piece, in place of the one in `write`. Answers
+/// its length.
+///
+/// # Errors
+/// Those of the calls.
+pub fn apply_long<'db>(
+    tx: &mut WriteTx<'db>,
+    partition: PartitionId,
+    write: Write,
+    value: LongValue<'db>,
+) -> Result<u64> {
+    let Write { target, valid_from, valid_to, ttl, note, .. } = write;
+    let mut key = Key::new(partition, target.key);
+    key.valid_from = valid_from;
+    let len = match (lasting(ttl)?, valid_to) {
+        (Some(ttl), _) => tx.put_long_for(key, value, ttl)?,
+        (None, Some(to)) => tx.put_long_until(key, value, to)?,
+        (None, None) => tx.put_long(key, value)?,
+    };
+    if let Some(note) = note {
+        tx.note(note)?;
+    }
+    Ok(len)
+}
+
+fn lasting(ttl: Option<i64>) -> llmdb::Result<Option<Duration>> {
+    let micros = |ttl| u64::try_from(ttl).map_err(|_| llmdb::Error::BadTtl { ttl });
+    Ok(ttl.map(micros).transpose()?.map(Duration::from_micros))
 }
 
 /// The number of a partition that is written to: a name gets one at its first use.

@@ -34,7 +34,7 @@
 //! - [`Key`], [`AsKey`], [`Value`]: what is stored where; `op`: the writes there are, in one place
 //!   for [`Db`], [`Noted`] and [`WriteTx`]
 //! - [`ReadTx`], [`View`], [`Scan`]: asking; `fact`: what comes back, `decode`: from the trees
-//! - [`ValueReader`], [`ValueWriter`]: values as streams
+//! - [`ValueReader`], [`ValueWriter`], [`LongValue`]: values as streams
 //! - [`WriteTx`], `retry`: several writes as one, and [`Db::write`]; `clock`: when they happen
 //! - [`Watch`], [`Feed`]: following what is written, and remembering how far that came
 //! - `checkpoint`, `retention`, `retire`: names for points of transaction time, how much of it is
@@ -117,7 +117,7 @@ pub use repair::{
 pub use retention::{Period, Retention};
 pub use retire::RetireReport;
 pub use scan::Scan;
-pub use stream::{ValueReader, ValueWriter};
+pub use stream::{LongValue, ValueReader, ValueWriter};
 pub use value::{Message, VALUE_BYTES_MAX, Value, ValueKind};
 pub use view::View;
 pub use watch::{Watch, WatchFrom};

@@ -9,12 +9,16 @@
 //!   other tags         reserved: edges 0x10, vectors 0x20, ...
 //! ```
 
+mod check;
 mod convert;
 mod json;
 mod messagepack;
 mod protobuf;
 mod raw;
+#[cfg(feature = "prost")]
+mod typed_message;
 
+pub(crate) use check::Check;
 pub use convert::ValueKind;
 pub use protobuf::Message;
 
@@ -23,7 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-pub(crate) const RAW: u8 = 0x00;
+const RAW: u8 = 0x00;
 const JSON: u8 = 0x01;
 const MESSAGE_PACK: u8 = 0x02;
 const PROTOBUF: u8 = 0x03;
@@ -66,7 +70,7 @@ impl Value {
 
     /// The value as a `T`. JSON and MessagePack are deserialized; raw bytes make strings (where
     /// they are UTF-8), byte sequences and byte buffers. A message of Protobuf is none:
-    /// [`Message::bytes`] gives it to whoever knows its type.
+    /// [`Message::to`] and [`Message::bytes`] give it to whoever knows its type.
     ///
     /// # Errors
     /// [`Error::ValueMismatch`] where the value is no `T`.
@@ -138,10 +142,13 @@ impl Value {
     }
 }
 
-/// Refuses a tag that this build does not read.
-pub(crate) fn check_tag(tag: u8) -> Result<()> {
+/// What a tag says; one that this build does not read is refused.
+pub(crate) fn kind_of(tag: u8) -> Result<ValueKind> {
     match tag {
-        RAW | JSON | MESSAGE_PACK => Ok(()),
+        RAW => Ok(ValueKind::Raw),
+        JSON => Ok(ValueKind::Json),
+        MESSAGE_PACK => Ok(ValueKind::MessagePack),
+        PROTOBUF => Ok(ValueKind::Protobuf),
         tag => Err(Error::UnsupportedValue { tag }),
     }
 }

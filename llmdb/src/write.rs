@@ -275,6 +275,11 @@ impl<'db> WriteTx<'db> {
         Ok(self.tx.weigh_above(memory)?)
     }
 
+    /// What it belongs to.
+    pub(crate) fn core(&self) -> &'db Core {
+        self.core
+    }
+
     /// Takes a value as it comes.
     pub(crate) fn stream(&self, len_hint: u64) -> llmdb_mvcc::ValueWriter<'db> {
         self.tx.value_writer(len_hint)

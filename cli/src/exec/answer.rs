@@ -3,6 +3,7 @@
 use super::erasures::{ErasedBody, ErasureBody};
 use super::fields::KeyForm;
 use super::retention::{CheckpointBody, RetentionBody};
+use super::streams::PieceBody;
 use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +23,15 @@ pub enum Answer {
     Done,
     /// It is committed; `None` where nothing was written.
     Committed(Option<TxTime>),
+    /// A value on its way has so many bytes by now; committed where there is a time.
+    Streamed {
+        /// The transaction, if that is at its end too.
+        tx: Option<TxTime>,
+        /// Bytes.
+        len: u64,
+    },
+    /// A piece of what one key has, from when to when, and of which transaction.
+    Piece(Option<(PieceBody, ValidTime, ValidTime, TxTime)>),
     /// What one key has.
     Fact(Option<Fact>),
     /// The segments of one key.
@@ -110,8 +120,21 @@ enum Body {
     Committed {
         tx: Option<i64>,
     },
+    Streamed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tx: Option<i64>,
+        len: u64,
+    },
     NotFound {
         found: bool,
+    },
+    Piece {
+        found: bool,
+        #[serde(flatten)]
+        piece: PieceBody,
+        #[serde(flatten)]
+        valid: ValidBody,
+        tx: i64,
     },
     Found {
         found: bool,
@@ -303,7 +326,11 @@ impl Body {
         match answer {
             Answer::Done => Self::Done {},
             Answer::Committed(tx) => Self::Committed { tx: tx.map(|tx| tx.0) },
-            Answer::Fact(None) => Self::NotFound { found: false },
+            Answer::Streamed { tx, len } => Self::Streamed { tx: tx.map(|tx| tx.0), len },
+            Answer::Fact(None) | Answer::Piece(None) => Self::NotFound { found: false },
+            Answer::Piece(Some((piece, from, to, tx))) => {
+                Self::Piece { found: true, piece, valid: ValidBody::new(from, to), tx: tx.0 }
+            }
             Answer::Fact(Some(fact)) => Self::Found { found: true, fact: fact.into() },
             Answer::Segments(facts) => {
                 Self::Segments { segments: facts.into_iter().map(Into::into).collect() }

@@ -3,6 +3,7 @@
 use super::feeds::FeedOp;
 use super::fields::{BadRequest, Fields, KeyForm, Result, required, time_of, wrong_type};
 use super::retention;
+use super::streams::{Piece, StreamOp};
 use super::tx::Tx;
 use super::upkeep::UpkeepOp;
 use super::values::value;
@@ -24,8 +25,12 @@ pub struct Request {
 pub enum Op {
     /// Write a value, or an absence.
     Write(Write),
+    /// A part of writing a value piece by piece, by the name of its stream.
+    Stream(String, StreamOp),
     /// One key at a point of both times.
     Get(Target, Point),
+    /// A piece of its value.
+    GetPiece(Target, Point, Piece),
     /// All segments of one key, as believed at a time.
     Timeline(Target, Option<Tx>),
     /// All that was ever believed of one key.
@@ -105,7 +110,7 @@ pub enum Partition {
 }
 
 /// A key in its partition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// The partition.
     pub partition: Partition,
@@ -123,7 +128,7 @@ pub struct Point {
 }
 
 /// A write of one key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Write {
     /// Whose.
     pub target: Target,
@@ -140,7 +145,7 @@ pub struct Write {
 }
 
 /// What is written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum What {
     /// A value.
     Value(llmdb::Value),
@@ -219,7 +224,11 @@ impl Request {
             "put" => Op::Write(put(&mut fields)?),
             "end" => Op::Write(write(&mut fields, What::End)?),
             "delete" => Op::Write(write(&mut fields, What::Deletion)?),
-            "get" => Op::Get(target(&mut fields)?, point(&mut fields)?),
+            "get" => get(&mut fields)?,
+            "put_begin" => StreamOp::begin(&mut fields)?,
+            "put_chunk" => StreamOp::chunk(&mut fields)?,
+            "put_end" => StreamOp::End.named(&mut fields)?,
+            "put_abort" => StreamOp::Abort.named(&mut fields)?,
             "timeline" => Op::Timeline(target(&mut fields)?, fields.time("tx")?),
             "history" => Op::History(target(&mut fields)?),
             "scan" => Op::Scan(scan(&mut fields)?),
@@ -274,6 +283,7 @@ fn takes_txn(op: &str) -> bool {
     matches!(
         op,
         "put"
+            | "put_begin"
             | "end"
             | "delete"
             | "get"
@@ -292,14 +302,30 @@ fn takes_txn(op: &str) -> bool {
     )
 }
 
+fn get(fields: &mut Fields) -> Result<Op> {
+    let (target, point) = (target(fields)?, point(fields)?);
+    Ok(match Piece::of(fields)? {
+        None => Op::Get(target, point),
+        Some(piece) => Op::GetPiece(target, point, piece),
+    })
+}
+
 fn savepoint(fields: &mut Fields, what: SavepointOf) -> Result<Op> {
     Ok(Op::Savepoint(what, required("name", fields.string("name")?)?))
 }
 
 fn put(fields: &mut Fields) -> Result<Write> {
     let value = value(fields)?;
+    put_when(fields, What::Value(value))
+}
+
+/// The members of a put beside its value.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn put_when(fields: &mut Fields, what: What) -> Result<Write> {
     let ttl = fields.micros("ttl")?;
-    let write = write(fields, What::Value(value))?;
+    let write = write(fields, what)?;
     match (ttl, write.valid_from, write.valid_to) {
         (Some(_), Some(_), _) => Err(BadRequest::Both { a: "ttl", b: "valid_from" }),
         (Some(_), _, Some(_)) => Err(BadRequest::Both { a: "ttl", b: "valid_to" }),

@@ -5,10 +5,11 @@ use super::open::Open;
 use super::request::{
     ChangesFrom, ChangesOf, DiffOf, Op, Point, Request, SavepointOf, ScanOf, Target, Write,
 };
+use super::streams::{Begin, Piece, Stream, StreamOp, Streams};
 use super::tx::Tx;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
-use crate::write::{apply, partition_to_read, partition_to_write};
+use crate::write::{apply, apply_long, partition_to_read, partition_to_write};
 use llmdb::{At, Change, Cursor, Db, Isolation, Key, PartitionId, ReadTx, TxTime, WriteTx};
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ const PAGE: usize = 1000;
 pub struct Session<'db> {
     db: &'db Db,
     open: HashMap<String, Open<'db>>,
+    streams: Streams<'db>,
     stop: Stop,
     /// Keys that were erased, where somebody asks for them.
     erased: Option<Vec<Vec<u8>>>,
@@ -32,7 +34,8 @@ pub struct Session<'db> {
 impl<'db> Session<'db> {
     /// Without open transactions.
     pub fn new(db: &'db Db) -> Self {
-        Self { db, open: HashMap::new(), stop: Stop::default(), erased: None }
+        let (open, streams) = (HashMap::new(), Streams::default());
+        Self { db, open, streams, stop: Stop::default(), erased: None }
     }
 
     /// Keys that are erased are remembered, for [`Session::take_erased`].
@@ -68,7 +71,9 @@ impl<'db> Session<'db> {
             Op::Lock(target) => self.lock(txn.unwrap_or_default(), target),
             Op::Savepoint(what, name) => self.savepoint(txn.unwrap_or_default(), what, name),
             Op::Write(write) => self.write(txn, write),
+            Op::Stream(name, op) => self.stream(txn, name, op),
             Op::Get(target, at) => self.get(txn, target, at),
+            Op::GetPiece(target, at, piece) => self.get_piece(txn, target, at, piece),
             Op::Timeline(target, tx) => self.timeline(txn, target, tx),
             Op::Scan(scan) => self.scan(txn, scan),
             Op::History(target) => self.history(txn, target),
@@ -160,6 +165,9 @@ impl<'db> Session<'db> {
     }
 
     fn commit(&mut self, name: String, note: Option<Json>) -> Result<Answer> {
+        if let Some(stream) = self.streams.of_transaction(&name) {
+            return Err(Error::StreamOpen { name: stream.to_owned() });
+        }
         // A note that is refused leaves the transaction open: nothing has happened to it.
         if let (Some(note), Some(open)) = (note, self.open.get_mut(&name)) {
             open.tx.note(note)?;
@@ -173,6 +181,7 @@ impl<'db> Session<'db> {
     fn rollback(&mut self, name: String) -> Result<Answer> {
         match self.open.remove(&name) {
             Some(open) => {
+                self.streams.drop_of_transaction(&name);
                 open.tx.rollback();
                 Ok(Answer::Done)
             }
@@ -202,6 +211,79 @@ impl<'db> Session<'db> {
         tx.lock_wait_max(LOCK_WAIT_MAX);
         apply(&mut tx, partition, write)?;
         Ok(Answer::Committed(tx.commit()?))
+    }
+
+    fn stream(&mut self, txn: Option<String>, name: String, op: StreamOp) -> Result<Answer> {
+        match op {
+            StreamOp::Begin(begin) => self.begin_stream(txn, name, *begin),
+            StreamOp::Chunk(bytes) => {
+                let len = self.streams.push(name, &bytes)?;
+                Ok(Answer::Streamed { tx: None, len })
+            }
+            StreamOp::Abort => {
+                self.streams.remove(name)?;
+                Ok(Answer::Done)
+            }
+            StreamOp::End => self.end_stream(name),
+        }
+    }
+
+    fn begin_stream(&mut self, txn: Option<String>, name: String, begin: Begin) -> Result<Answer> {
+        self.streams.check_free(&name)?;
+        let txn = self.transaction(txn.clone())?.is_some().then(|| txn.unwrap_or_default());
+        let Begin { write, kind, len } = begin;
+        let partition = partition_to_write(self.db, &write.target.partition)?;
+        // What can be refused without the value is refused before it is sent.
+        let mut probe = self.db.begin_with(Isolation::ReadCommitted)?;
+        apply(&mut probe, partition, write.clone())?;
+        drop(probe);
+        let value = self.db.long_value(kind, len)?;
+        self.streams.insert(name, Stream { value, write, partition, txn });
+        Ok(Answer::Done)
+    }
+
+    fn end_stream(&mut self, name: String) -> Result<Answer> {
+        let Stream { value, write, partition, txn } = self.streams.remove(name)?;
+        if let Some(name) = txn {
+            let Some(open) = self.open.get_mut(&name) else {
+                return Err(Error::NoTransaction { name });
+            };
+            let len = apply_long(&mut open.tx, partition, write, value)?;
+            return Ok(Answer::Streamed { tx: None, len });
+        }
+        let mut tx = self.db.begin()?;
+        tx.lock_wait_max(LOCK_WAIT_MAX);
+        let len = apply_long(&mut tx, partition, write, value)?;
+        Ok(Answer::Streamed { tx: tx.commit()?, len })
+    }
+
+    fn get_piece(
+        &mut self,
+        txn: Option<String>,
+        target: Target,
+        at: Point,
+        piece: Piece,
+    ) -> Result<Answer> {
+        let db = self.db;
+        let open = self.transaction(txn)?;
+        let mut key = key(db, target)?;
+        let found = |reader: &mut llmdb::ValueReader<'_>| {
+            let (valid_from, valid_to, tx) = (reader.valid_from(), reader.valid_to(), reader.tx());
+            Ok((piece.read(reader)?, valid_from, valid_to, tx))
+        };
+        Ok(Answer::Piece(match open {
+            Some(open) => {
+                key.valid_from = at.valid;
+                let tx = at.tx.map(|tx| tx.resolve(&db.read())).transpose()?;
+                open.with_value_reader(key, tx, found)?
+            }
+            None => {
+                let read = db.read();
+                let at = resolve(&at, &read)?;
+                let view = read.as_of_valid(at.valid).as_of_transaction(at.tx);
+                view.value_reader(key)?.map(|mut reader| found(&mut reader)).transpose()?
+            }
+        }))
     }
 
     fn get(&mut self, txn: Option<String>, target: Target, at: Point) -> Result<Answer> {

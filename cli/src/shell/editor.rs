@@ -115,12 +115,12 @@ fn stem(path: &Path) -> String {
 fn greet(path: &Path, is_new: bool, problem: Option<String>) {
     let new = if is_new { " (new)" } else { "" };
     let version = env!("CARGO_PKG_VERSION");
-    let width = Screen::stderr().width.map_or(usize::MAX, usize::from);
+    let columns = Screen::stderr().width.map_or(usize::MAX, usize::from);
     let name = format!("LLMDB {version}: {}{new}", printable(&path.display().to_string()));
     let hint = "`.help` lists commands, Tab completes, Ctrl-D leaves";
     let problem = problem.map(|problem| printable(&problem));
     for text in [Some(name.as_str()), problem.as_deref(), Some(hint)].into_iter().flatten() {
-        for line in super::wrap(text, width) {
+        for line in width::wrap(text, columns) {
             eprintln!("{line}");
         }
     }

@@ -338,7 +338,11 @@ impl<'t> Call<'t> {
 
 /// The error of a word that is none of those it may be.
 pub fn one_of(token: &Token, names: &[&str]) -> Syntax {
-    let message = format!("this must be {}", names.join(", "));
+    let all = match names {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        few => few.concat(),
+    };
+    let message = format!("this must be {all}");
     let error = Syntax::new(token.span.clone(), message);
     match meant(&token.text, names.iter().copied()) {
         Some(near) => error.help(format!("did you mean `{near}`?")),

@@ -1,7 +1,7 @@
 //! What `.help` says.
 
 use super::commands::{self, COMMANDS, Command, DOTS};
-use super::wrap;
+use crate::width::wrap;
 
 /// Columns from which a command and what it does are on one line.
 const WIDE: usize = 72;

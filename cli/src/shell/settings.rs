@@ -78,6 +78,11 @@ impl Settings {
         self.width.or(Screen::stderr().width).map_or(WIDTH_FILE, usize::from)
     }
 
+    /// Columns at which errors wrap; files take lines as they are.
+    pub fn error_columns(&self) -> Option<usize> {
+        self.width.or(Screen::stderr().width).map(usize::from)
+    }
+
     /// Writes an answer.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod retention;
 mod shell;
 #[cfg(unix)]
 mod signals;
+mod streams;
 #[cfg(unix)]
 mod terminal;
 mod tour;

@@ -5,7 +5,7 @@ use super::{WriteTx, provisional};
 use crate::core::Core;
 use crate::{
     AsKey, Changes, Cursor, DiffRow, Fact, Isolation, PartitionId, Rectangle, Result, Scan, TxTime,
-    decode,
+    ValueReader, decode,
 };
 use llmdb_mvcc::{LeasedSnapshot, Snapshot, TxView};
 use llmdb_storage::{Batch, TreeId};
@@ -180,6 +180,40 @@ impl<'db> WriteTx<'db> {
             let overlay = self.pending.overlay_key(&view, trees, now.tx, partition, user_key)?;
             let segment = Reader::new(&overlay, trees).get(partition, user_key, at)?;
             segment.as_ref().map(decode::fact).transpose()
+        }))
+    }
+
+    /// Hands the value of [`WriteTx::get`], or that as known after transaction `tx`, to `read`, piece
+    /// by piece: its own writes included, and in little memory however long it is. `None` where
+    /// there is none.
+    ///
+    /// # Errors
+    /// Those of [`WriteTx::get`], and of `read`.
+    pub fn with_value_reader<R>(
+        &self,
+        key: impl AsKey,
+        tx: Option<TxTime>,
+        read: impl FnOnce(&mut ValueReader<'_>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let key = key.as_key();
+        let (partition, user_key) = (key.partition, key.user_key);
+        self.note_key(partition, user_key)?;
+        self.core.asked.gets.add_one();
+        self.broken.watch(self.seen().and_then(|seen| {
+            let now = seen.now;
+            let at = At { valid: key.valid_from.unwrap_or(now.valid), tx: tx.unwrap_or(now.tx) };
+            seen.check_kept(self.core, partition, at.tx)?;
+            let view = seen.view.read()?;
+            let trees = &self.core.trees;
+            let ask = |opened| read(&mut ValueReader::within(opened)?);
+            if !self.pending.touches(partition, user_key)? {
+                return Reader::new(&view, trees)
+                    .open(partition, user_key, at)?
+                    .map(ask)
+                    .transpose();
+            }
+            let overlay = self.pending.overlay_key(&view, trees, now.tx, partition, user_key)?;
+            Reader::new(&overlay, trees).open(partition, user_key, at)?.map(ask).transpose()
         }))
     }
 

@@ -225,7 +225,7 @@ fn upkeep_is_said_in_words() {
     assert!(matches!(op("retention in 7"), Op::Retention(Partition::Id(PartitionId(7)))));
     assert!(matches!(op("erase k"), Op::Erase(target, true) if target.key == b"k"));
     assert!(matches!(op("erase k finish off"), Op::Erase(_, false)));
-    assert!(error("erase k finish later").contains("on, off"));
+    assert!(error("erase k finish later").contains("on or off"));
     assert!(error("erasures 5").contains("no ticket"));
     assert!(matches!(op("finish"), Op::FinishErasures));
     assert!(matches!(op("shrink"), Op::Compact));
