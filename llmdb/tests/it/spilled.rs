@@ -191,6 +191,23 @@ fn many_writes_of_one_key_are_one_history() {
     assert_clean(&little);
 }
 
+/// What is written to one key has to fit in memory when it is committed: else the commit is refused, and
+/// that is all.
+#[test]
+fn more_writes_of_one_key_than_memory_holds_are_refused() {
+    let db = options(&MemVfs::new()).memory_bytes(1 << 20).open(PATH).unwrap();
+    let digest = db.digest().unwrap();
+    let mut tx = db.begin().unwrap();
+    (0..10_000).for_each(|i| tx.put_at("k", value(1, 100), v(i)).unwrap());
+    assert!(matches!(tx.commit(), Err(Error::CacheFull)));
+    assert_eq!(db.digest().unwrap(), digest);
+    let stats = db.stats().unwrap();
+    assert_eq!(stats.transaction_bytes, 0);
+    assert!(stats.memory_bytes_peak <= stats.memory_bytes_max, "{stats:?}");
+    db.put("k", b"v").unwrap();
+    assert_clean(&db);
+}
+
 #[test]
 fn conflicts_are_found_with_spilled_transactions_on_either_side() {
     for isolation in [Isolation::Snapshot, Isolation::Serializable] {
