@@ -38,7 +38,7 @@
 //! - [`WriteTx`], `retry`: several writes as one, and [`Db::write`]; `clock`: when they happen
 //! - [`Watch`], [`Feed`]: following what is written, and remembering how far that came
 //! - `checkpoint`, `retention`, `retire`: names for points of transaction time, how much of it is
-//!   kept, giving up the rest; `erase`: for good
+//!   kept, giving up the rest; `retirer`: by itself; `erase`: for good
 //! - `partition`, `admin`, `digest`: partitions by name, upkeep, one number for everything
 //! - [`Error`]: what can go wrong, with the table of codes in `error::table`
 //!
