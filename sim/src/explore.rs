@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const AGAIN_EVERY: u64 = 16;
 /// So many states of each of these are tried.
 const AGAIN_STATES: usize = 8;
-/// What is done after the recovery from the first crash.
-const AGAIN_STEP: &str = "put";
+/// What is done after the recovery from the first crash: a write, and a value that is written ahead
+/// of its commit.
+const AGAIN_STEPS: [&str; 2] = ["put", "long"];
 const SHARDS: usize = 64;
 
 /// A state that must not be.
@@ -216,7 +217,8 @@ impl<'e, W: World> Explorer<'e, W> {
         seed: u64,
     ) -> Result<(), Failure> {
         let base = disk.crash(&mut |_| true);
-        let events = record(self.world, disk, None, allowed, &[AGAIN_STEP.to_owned()])
+        let steps = AGAIN_STEPS.map(str::to_owned);
+        let events = record(self.world, disk, None, allowed, &steps)
             .map_err(|why| Failure { spec: spec.clone(), why: format!("going on: {why}") })?;
         self.tally.went_on.fetch_add(1, Ordering::Relaxed);
         let recording = Recording { base, allowed: allowed.clone(), events, from: 0, spec };
@@ -244,9 +246,9 @@ impl<'e, W: World> Explorer<'e, W> {
             if allowed.find(found).is_none() {
                 return Err(stranger(&allowed));
             }
-            let step = [AGAIN_STEP.to_owned()];
+            let steps = AGAIN_STEPS.map(str::to_owned);
             let on = base.crash(&mut |_| true);
-            let events = record(self.world, on, None, &allowed, &step)
+            let events = record(self.world, on, None, &allowed, &steps)
                 .map_err(|why| format!("going on: {why}"))?;
             if depth + 1 < spec.crashes.len() {
                 recording = Recording { base, allowed, events, from: 0, spec: spec.clone() };
