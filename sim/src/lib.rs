@@ -27,6 +27,7 @@
 //!
 //! - [`failures`]: every call of a workload fails; [`damage`]: every byte and page of a database is
 //!   changed.
+//! - [`kill`]: a real process, killed at random moments.
 //!
 //! # Invariants
 //! - I1: an oracle shares no code with what it judges; it trades all speed for being obvious.
@@ -53,6 +54,8 @@ pub mod facts;
 pub mod failures;
 #[cfg(feature = "engine")]
 mod image;
+#[cfg(feature = "engine")]
+pub mod kill;
 #[cfg(feature = "engine")]
 pub mod minimise;
 #[cfg(feature = "engine")]

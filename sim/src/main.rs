@@ -9,6 +9,7 @@ use llmdb_sim::enumerate::{Plan, enumerate, replay};
 use llmdb_sim::explore::Failure;
 use llmdb_sim::facts::Facts;
 use llmdb_sim::failures::{self, fail_everywhere};
+use llmdb_sim::kill;
 use llmdb_sim::trees::Trees;
 use std::process::ExitCode;
 
@@ -17,13 +18,16 @@ usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
        llmdb-sim replay SPEC
        llmdb-sim fail [--first N]
        llmdb-sim damage [--one-in N] [--seed N] [--bits 1]
+       llmdb-sim kill [--rounds N] [--seed N] [--program PATH]
 
 enumerate   crashes workloads of up to three steps at every point, in every way, until N distinct
             states were judged (20000 unless told otherwise)
 replay      judges the one state that SPEC names, as enumerate printed it
 fail        fails every call of workloads, of the first N or of all: once, and from then on
 damage      changes bytes and pages of small databases: all, or one in N that the seed names; of a
-            byte every bit, or one and all";
+            byte every bit, or one and all
+kill        kills the `llmdb` command N times (100 unless told otherwise) while it writes, and looks at
+            what it left; the one beside this command, unless told otherwise";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -81,6 +85,18 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
             }
             Ok(right)
         }
+        ["kill", options @ ..] => {
+            let plan = kill_plan(options)?;
+            println!("seed {}, in {}", plan.seed, plan.database.display());
+            let report = kill::kill(&plan)?;
+            println!("{report}");
+            // What went wrong stays to be looked at.
+            plan.database
+                .parent()
+                .map_or(Ok(()), std::fs::remove_dir_all)
+                .map_err(|e| e.to_string())?;
+            Ok(true)
+        }
         ["replay", spec] => match replay(&spec.parse()?)? {
             Ok(()) => {
                 println!("nothing is wrong");
@@ -133,6 +149,30 @@ fn damage_plan(options: &[&str]) -> Result<damage::Plan, String> {
             _ => return Err(USAGE.to_owned()),
         }
     }
+    Ok(plan)
+}
+
+fn kill_plan(options: &[&str]) -> Result<kill::Plan, String> {
+    let beside = std::env::current_exe().map_err(|error| error.to_string())?;
+    let dir = std::env::temp_dir().join(format!("llmdb-sim-{}", std::process::id()));
+    let mut plan = kill::Plan {
+        program: beside.with_file_name("llmdb"),
+        database: dir.join("killed.llmdb"),
+        durability: "sync",
+        rounds: 100,
+        seed: 1,
+    };
+    for option in options.chunks(2) {
+        let [name, value] = option else { return Err(USAGE.to_owned()) };
+        let number = || value.parse::<u64>().map_err(|_| format!("{value:?} is no number"));
+        match *name {
+            "--rounds" => plan.rounds = number()?,
+            "--seed" => plan.seed = number()?,
+            "--program" => plan.program = value.into(),
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
     Ok(plan)
 }
 

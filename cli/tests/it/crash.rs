@@ -3,6 +3,7 @@
 
 use crate::shell::{Exec, place};
 use llmdb::{Clock, Options, PartitionId};
+use llmdb_sim::kill::{Plan, Report, kill};
 use std::io::{BufRead, Write};
 
 /// Writes sent; more than are answered by then.
@@ -58,4 +59,24 @@ fn every_acknowledged_write_survives_a_kill() {
     for answers in [1, 10, 300] {
         kill_after(answers);
     }
+}
+
+fn killed(durability: &'static str) -> Result<Report, String> {
+    let (_dir, database) = place();
+    let program = env!("CARGO_BIN_EXE_llmdb").into();
+    kill(&Plan { program, database, durability, rounds: 15, seed: 9 })
+}
+
+/// A part of what `llmdb-sim kill` does.
+#[test]
+fn a_process_killed_at_random_moments_leaves_all_that_it_acknowledged() {
+    let report = killed("sync").unwrap();
+    assert!(report.acknowledged > 100 && report.found >= report.acknowledged, "{report}");
+}
+
+/// The same harness, of a process that acknowledges what is not there yet.
+#[test]
+fn a_process_that_acknowledges_too_early_is_caught() {
+    let why = killed("async").unwrap_err();
+    assert!(why.contains("acknowledged"), "{why}");
 }
