@@ -35,13 +35,13 @@ pub enum Error {
         op: &'static str,
     },
     /// A transaction of that name is open already.
-    #[error("transaction `{name}` is open already")]
+    #[error("transaction{} is open already", named(name))]
     TransactionOpen {
         /// Its name.
         name: String,
     },
     /// No transaction of that name is open.
-    #[error("no transaction `{name}` is open")]
+    #[error("no transaction{} is open", named(name))]
     NoTransaction {
         /// The name.
         name: String,
@@ -53,7 +53,7 @@ pub enum Error {
         name: String,
     },
     /// No value of that name is on its way.
-    #[error("no stream `{name}` is open")]
+    #[error("no stream{} is open", named(name))]
     NoStream {
         /// The name.
         name: String,
@@ -179,6 +179,11 @@ impl From<llmdb::Error> for Error {
             error => Self::Db(error),
         }
     }
+}
+
+/// A name, where there is one, as it follows what is named.
+fn named(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" `{name}`") }
 }
 
 impl Error {

@@ -139,7 +139,7 @@ fn a_lock_needs_a_transaction_and_keeps_writers_out() {
     assert!(told.contains("\"value\":2"), "{told}");
     let alone = shell(&db, &[], "lock k\n");
     assert_eq!(alone.status.code(), Some(10));
-    assert!(error(&alone).contains("no transaction `` is open"), "{}", error(&alone));
+    assert!(error(&alone).contains("no transaction is open"), "{}", error(&alone));
     let held = shell(
         &db,
         &[],
