@@ -25,8 +25,8 @@ pub(crate) struct Core {
     pub(crate) names: Mutex<BTreeMap<String, PartitionId>>,
     /// How often what was asked.
     pub(crate) asked: Asked,
-    /// Held by a run of retention.
-    pub(crate) retiring: Mutex<()>,
+    /// Held by a run of retention: whether nothing is left of what was given up before.
+    pub(crate) retiring: Mutex<bool>,
     /// Starts such runs.
     pub(crate) retirer: Retirer,
 }

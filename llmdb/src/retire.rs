@@ -9,6 +9,8 @@ use llmdb_temporal::{KeyRange, Step, TxTime, mark};
 use serde::Serialize;
 
 /// Entries that one step takes out, about: what commits may have to wait for.
+/// So often a run that reads for longer than snapshots live begins anew.
+const TOO_OLD_MAX: u32 = 8;
 const STEP: usize = 1024;
 
 /// What a run of retention did.
@@ -37,28 +39,41 @@ impl Db {
     /// # Errors
     /// Damage; the failures of a commit. What was done until then stays done.
     pub fn retire(&self, partition: Option<PartitionId>) -> Result<RetireReport> {
-        run(self.core(), partition, false, &|| true)
+        run(self.core(), partition, Sweep::Always, &|| true)
     }
 }
 
-/// One run. Where nothing is left of earlier ones (`swept`) it looks for what to take out only if
-/// there is more of it. Stops early once `going_on` says so.
+/// When a run looks for what to take out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sweep {
+    /// Whatever it knows.
+    Always,
+    /// Unless nothing is left of earlier runs, and it gave up no more.
+    IfNeeded,
+}
+
+/// One run. Stops early once `going_on` says so.
 pub(crate) fn run(
     core: &Core,
     partition: Option<PartitionId>,
-    swept: bool,
+    sweep: Sweep,
     going_on: &dyn Fn() -> bool,
 ) -> Result<RetireReport> {
-    let _one_at_a_time = core.retiring.lock();
+    let mut swept = core.retiring.lock();
     let mut report = RetireReport::default();
+    let mut too_old = 0;
     while let Err(error) = mark_kept(core, partition, &mut report) {
-        if !matches!(error, Error::Conflict { .. }) {
+        too_old += u32::from(matches!(error, Error::SnapshotTooOld));
+        let again = matches!(error, Error::Conflict { .. } | Error::SnapshotTooOld);
+        if !again || too_old > TOO_OLD_MAX || !going_on() {
             return Err(error);
         }
     }
-    if swept && report.partitions == 0 {
+    if *swept && report.partitions == 0 && sweep == Sweep::IfNeeded {
         return Ok(report);
     }
+    // Until it has been everywhere: what stops it half-way is gone on with by the next run.
+    *swept = false;
     let mut from: Option<Vec<u8>> = None;
     while going_on() {
         let snapshot = core.engine.snapshot();
@@ -71,7 +86,10 @@ pub(crate) fn run(
         }
         match step.next() {
             Some(next) => from = Some(next.to_vec()),
-            None => break,
+            None => {
+                *swept = partition.is_none();
+                break;
+            }
         }
     }
     Ok(report)
@@ -115,4 +133,32 @@ fn mark_kept(core: &Core, only: Option<PartitionId>, report: &mut RetireReport) 
         report.steps += 1;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Clock, Options, Retention, ValidTime};
+    use llmdb_vfs::MemVfs;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// A run that was stopped between its mark and the end of its sweep, by whatever.
+    #[test]
+    fn what_was_marked_and_not_swept_is_swept_by_the_next_run() {
+        let options = Options::new().vfs(Arc::new(MemVfs::new())).clock(Clock::Logical);
+        let db = options.open("/db").unwrap();
+        let correct =
+            || (0..20u8).for_each(|i| assert!(db.put_at("k", [i].to_vec(), ValidTime(0)).is_ok()));
+        let (core, all) = (db.core(), None);
+        correct();
+        let policy = Retention::all_for(Duration::from_micros(3));
+        db.set_retention(PartitionId(0), &policy).unwrap();
+        assert!(run(core, all, Sweep::IfNeeded, &|| true).unwrap().removed > 0);
+        assert_eq!(run(core, all, Sweep::IfNeeded, &|| true).unwrap(), RetireReport::default());
+        correct();
+        let stopped = run(core, Some(PartitionId(0)), Sweep::Always, &|| false).unwrap();
+        assert_eq!((stopped.partitions, stopped.removed), (1, 0));
+        assert!(run(core, all, Sweep::IfNeeded, &|| true).unwrap().removed > 0);
+    }
 }

@@ -5,6 +5,7 @@
 //! until a run succeeds; the next run tries again.
 
 use crate::core::Core;
+use crate::retire::Sweep;
 use crate::{ReadTx, retire};
 use llmdb_mvcc::Counter;
 use parking_lot::{Condvar, Mutex};
@@ -142,18 +143,15 @@ impl Retirer {
     fn run(&self, core: &Core) {
         let Some(every) = self.every else { return };
         let mut pause = every.min(FIRST);
-        // Whether nothing is left of what was given up before.
-        let mut swept = false;
         while self.pause(pause) {
             pause = every;
-            let done = retire::run(core, None, swept, &|| !self.is_stopped());
+            let done = retire::run(core, None, Sweep::IfNeeded, &|| !self.is_stopped());
             if let Ok(report) = &done {
                 self.runs.add_one();
                 self.removed.add(report.removed);
             } else {
                 self.failed.add_one();
             }
-            swept = done.is_ok();
             self.todo.lock().error = done.err().map(|error| error.code());
         }
     }

@@ -108,16 +108,23 @@ impl Shared {
         sequencer.publish_ready(self);
         self.load.set_dirty_bytes(sequencer.dirty_bytes());
         self.load.set_log_start(Lsn::new(mark.lsn));
+        // With the lock: who holds it may count on the room that there is.
+        let spares = log.as_ref().map(|log| match last.wipes_log {
+            true => log.take_spares(),
+            false => log.take_surplus(),
+        });
         drop(sequencer);
         // The meta page before the new one is still retained: its log stays (I3 of the storage
         // crate).
         last.keep_from = if unlogged.is_some() { Lsn::new(mark.lsn) } else { last.lsn };
         last.lsn = Lsn::new(mark.lsn);
         last.seq = Some(mark.seq);
-        if let Some(log) = log {
-            match last.wipes_log {
-                true => log.wipe(last.keep_from)?,
-                false => log.recycle(last.keep_from)?,
+        if let Some((log, spares)) = log.zip(spares) {
+            if last.wipes_log {
+                log.wipe(last.keep_from, spares)?;
+            } else {
+                log.remove_spares(spares);
+                log.recycle(last.keep_from)?;
             }
         }
         self.metrics.checkpointed(began, Some(report.pages));

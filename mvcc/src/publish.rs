@@ -72,6 +72,12 @@ impl States {
         self.0.last_key_value().map(|(version, _)| *version)
     }
 
+    /// Takes up a state that is not published because a newer one is: whoever read it before holds
+    /// it like any other.
+    pub(crate) fn pass_over(&mut self, state: Arc<State>) {
+        self.0.insert(state.version, Kept { state, superseded: None, live: true });
+    }
+
     /// The mark of the oldest state held.
     pub(crate) fn oldest_mark(&self) -> i64 {
         self.live().next().map_or(i64::MAX, |(_, kept)| kept.state.mark)

@@ -186,6 +186,7 @@ impl<'a> Record<'a> {
                 Ok(mark)
             }
             Some(Record::NewTree { mark, tree, name }) => {
+                writer.pager().check_sizes(name.as_bytes(), &[])?;
                 if writer.create_tree(name) != tree {
                     return Err(llmdb_storage::Error::NoSuchTree { tree }.into());
                 }

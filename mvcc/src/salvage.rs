@@ -6,7 +6,8 @@ use crate::record::{Logged, Record};
 use crate::{Error, Result};
 use llmdb_storage::Salvage;
 use llmdb_vfs::Vfs;
-use llmdb_wal::{Commit, LogConfig, Lsn, Recovery, ReplayError, Replayed};
+use llmdb_wal::{LogConfig, Lsn, Recovery, ReplayError, Replayed};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -79,10 +80,24 @@ pub fn salvage_log(vfs: &Arc<dyn Vfs>, path: &Path, to: &mut Salvage) -> Result<
         }
     };
     // Of a commit that was not proven durable a long value may be missing: then it never happened.
-    let proven = match recovery.replay_bounded(WHOLE_MAX, |_| Ok::<(), Error>(())) {
-        Ok(outcome) => outcome.proven,
-        Err(_) => Lsn::new(u64::MAX),
-    };
+    let mut not_whole = BTreeSet::new();
+    let first = recovery.replay_bounded(WHOLE_MAX, |commit| {
+        let (seq, whole) = match commit {
+            Replayed::Whole(commit) => {
+                let mut piece = Some(commit.payload.to_vec());
+                (commit.seq, is_whole(&mut || Ok(piece.take()), to))
+            }
+            Replayed::Large(mut large) => {
+                let seq = large.seq;
+                (seq, is_whole(&mut || Ok(large.next_piece()?.map(<[u8]>::to_vec)), to))
+            }
+        };
+        if !whole {
+            not_whole.insert(seq);
+        }
+        Ok::<(), Error>(())
+    });
+    let proven = first.map_or(Lsn::new(u64::MAX), |outcome| outcome.proven);
     let outcome = recovery.replay_bounded(WHOLE_MAX, |commit| {
         let (seq, end) = match &commit {
             Replayed::Whole(commit) => (commit.seq, commit.end),
@@ -92,11 +107,11 @@ pub fn salvage_log(vfs: &Arc<dyn Vfs>, path: &Path, to: &mut Salvage) -> Result<
             let what = format!("commit {seq} follows commit {}", found.seq);
             return Err(Stop::Damage(what));
         }
+        if end > proven && not_whole.contains(&seq) {
+            return Err(Stop::End);
+        }
         found.mark = match commit {
             Replayed::Whole(commit) => {
-                if end > proven && !is_whole(&commit, to) {
-                    return Err(Stop::End);
-                }
                 let mut piece = Some(commit.payload.to_vec());
                 Record::for_each(&mut || Ok(piece.take()), &mut |logged| apply(to, logged))?
             }
@@ -149,9 +164,9 @@ fn apply(to: &mut Salvage, logged: Logged<'_>) -> Result<()> {
 }
 
 /// Whether every value that a commit names is all there.
-fn is_whole(commit: &Commit<'_>, to: &Salvage) -> bool {
-    let (mut whole, mut piece) = (true, Some(commit.payload.to_vec()));
-    let read = Record::for_each(&mut || Ok(piece.take()), &mut |logged| {
+fn is_whole(next_piece: &mut dyn FnMut() -> Result<Option<Vec<u8>>>, to: &Salvage) -> bool {
+    let mut whole = true;
+    let read = Record::for_each(next_piece, &mut |logged| {
         if let Logged::Write(write) = logged {
             whole &= to.is_whole(write);
         }

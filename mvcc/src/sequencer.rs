@@ -226,7 +226,11 @@ impl Sequencer {
     /// As [`Sequencer::enter`], for writes that are applied and logged piece by piece, in bounded
     /// memory: they come twice. The room for them is made here.
     fn enter_large(&mut self, log: &Log, mark: i64, writes: &Writes) -> Result<Lsn> {
-        log.reserve_pieces(HEADER + writes.payload_len())?;
+        if let Err(error) = log.reserve_pieces(HEADER + writes.payload_len()) {
+            // What there was room for is of no use, and the disk may be full of it.
+            log.remove_spares(log.take_surplus());
+            return Err(error.into());
+        }
         let record = Record::Large { mark, has_references: writes.has_references() };
         let buffered_max = self.writer.pager().budget().limit() / 32;
         // What is buffered besides: a piece, and the frame that it is copied into.
@@ -328,12 +332,15 @@ impl Sequencer {
         let ready = |needs: Needs| needs.0.is_none_or(|needs| Some(needs) <= durable);
         let mut newest = None;
         while self.sealed.front().is_some_and(|group| ready(group.needs)) {
-            newest = self.sealed.pop_front();
+            let passed_over = std::mem::replace(&mut newest, self.sealed.pop_front());
+            self.pass_over(passed_over);
         }
         // Commits that need not be durable were only waiting for those before them.
         if self.nothing_waits() && self.open.is_some() {
             self.seal();
-            newest = self.sealed.pop_front().or(newest);
+            if let Some(group) = self.sealed.pop_front() {
+                self.pass_over(newest.replace(group));
+            }
         }
         if let Some(group) = newest {
             self.publish(&shared.published, group.state);
@@ -342,6 +349,12 @@ impl Sequencer {
             self.recent.prune(oldest.unwrap_or(u64::MAX).min(self.published_seq()));
         }
         self.reclaim(shared);
+    }
+
+    fn pass_over(&mut self, group: Option<Group>) {
+        if let Some(group) = group {
+            self.states.pass_over(group.state);
+        }
     }
 
     /// The newest state that is applied and not published, if there is one: durable or not, but
@@ -586,11 +599,15 @@ impl Shared {
             sequencer.check_writable()?;
             sequencer.start_log(self)?
         };
-        match writes.is_spilled() {
-            true => log.reserve_pieces(HEADER + writes.payload_len())?,
-            false => log.reserve(HEADER + writes.payload_len())?,
+        let reserved = match writes.is_spilled() {
+            true => log.reserve_pieces(HEADER + writes.payload_len()),
+            false => log.reserve(HEADER + writes.payload_len()),
+        };
+        if reserved.is_err() {
+            let _sequencer = self.sequencer.lock();
+            log.remove_spares(log.take_surplus());
         }
-        Ok(())
+        Ok(reserved?)
     }
 
     /// Nothing written yet.

@@ -158,8 +158,12 @@ impl Salvage {
         self.filling.tree_options(tree)
     }
 
-    /// A tree of the damaged file.
+    /// A tree of the damaged file; none where its name is longer than any can be.
     pub fn add_tree(&mut self, name: &str, tree: TreeId) {
+        if !self.filling.fits(name.as_bytes(), &[]) {
+            self.report.unplaced += 1;
+            return;
+        }
         let to = self.filling.writer().create_tree(name);
         let known = self.report.trees.iter().position(|known| known.name == name);
         let place = known.unwrap_or_else(|| {

@@ -74,6 +74,6 @@ mod store;
 
 pub use config::LogConfig;
 pub use error::{Error, ReplayError, Result};
-pub use log::{Appending, Log, LogStats};
+pub use log::{Appending, Log, LogStats, Spares};
 pub use lsn::Lsn;
 pub use recovery::{Commit, LargeCommit, Outcome, Recovery, Replayed, Torn};

@@ -29,7 +29,7 @@ use llmdb_vfs::{EntryKind, Vfs};
 use parking_lot::Mutex;
 
 use crate::segment::{SegmentName, is_spare_name};
-use crate::store::{Segment, Store};
+use crate::store::{Segment, Spare, Store};
 use crate::{Error, LogConfig, Lsn, Result};
 
 pub use appending::Appending;
@@ -38,6 +38,11 @@ use writer::Writer;
 
 /// How many retired files are kept to be used again.
 const SPARES_MAX: usize = 2;
+
+/// Files that waited to be used, taken out of a log.
+#[derive(Debug)]
+#[must_use = "they are to be wiped or removed"]
+pub struct Spares(Vec<Spare>);
 
 /// A log that is open for appending.
 ///
@@ -339,20 +344,40 @@ impl Log {
         self.write_out()
     }
 
+    /// Takes all files out that wait to be used, for [`wipe`](Log::wipe). Not while anybody relies on
+    /// [`reserve`](Log::reserve).
+    pub fn take_spares(&self) -> Spares {
+        Spares(self.tail.lock().take_spares(0))
+    }
+
+    /// Takes those out that are more than wait for long: room was made for a commit that did not
+    /// come. Not while anybody relies on [`reserve`](Log::reserve).
+    pub fn take_surplus(&self) -> Spares {
+        Spares(self.tail.lock().take_spares(SPARES_MAX))
+    }
+
+    /// Removes files that were taken out.
+    pub fn remove_spares(&self, spares: Spares) {
+        for spare in spares.0 {
+            // Where this fails, the next recovery or the clean close sees to it.
+            let _ = self.store.remove_spare(&spare);
+        }
+    }
+
     /// Gives up what lies before `keep_from` like [`recycle`](Log::recycle), and overwrites it with
-    /// zeros, as well as all files that wait to be used again.
+    /// zeros, as well as files that were taken out.
     ///
     /// # Errors
     /// Those of the file system. The log stays in order; what was not done is done next time.
     ///
     /// # Panics
     /// If `keep_from` is beyond what is durable.
-    pub fn wipe(&self, keep_from: Lsn) -> Result<()> {
+    pub fn wipe(&self, keep_from: Lsn, spares: Spares) -> Result<()> {
         assert!(keep_from <= self.durable(), "what is not durable is still needed");
         self.healthy()?;
         let _alone = self.growing.lock();
         let mut writer = self.writer.lock();
-        let mut spares = self.tail.lock().take_spares();
+        let mut spares = spares.0;
         let given_up = writer.recycle(&self.store, keep_from, usize::MAX, 0, &mut spares);
         let wiped = given_up.and_then(|()| {
             spares.iter().try_for_each(|spare| self.store.zero(&*spare.file, spare.file_bytes))

@@ -1,7 +1,7 @@
 //! Repairing damaged databases: what is not hit is kept with all its history, what is lost is said.
 
 use crate::support::{P, PATH, assert_clean, options, v};
-use llmdb::vfs::{Call, FaultKind, MemVfs, OpenMode, Vfs};
+use llmdb::vfs::{Call, FaultKind, MemVfs, OpenMode, UnsyncedOp, Vfs};
 use llmdb::{
     Clock, Compression, Db, ErrorClass, Key, Options, PartitionId, Period, Rectangle, Repair,
     RepairReport, Retention, TreeOptions, TxTime,
@@ -425,6 +425,45 @@ fn a_repair_that_fails_leaves_all_or_nothing() {
         n += 1;
     }
     assert!(failed > 20, "{failed} of {n}");
+}
+
+/// Its frames reached the disk, the pages of a value that it names did not, and nothing says that it
+/// was durable: whoever recovers cuts it off, and so does a repair.
+#[test]
+fn of_a_large_commit_that_was_not_durable_there_is_all_or_nothing() {
+    let (mut torn, mut failed) = (0, 0);
+    for n in 1.. {
+        let disk = MemVfs::new();
+        let db = options(&disk).auto_checkpoint(false).memory_bytes(64 << 20).open(PATH).unwrap();
+        let before = db.put("before", b"v").unwrap();
+        let mut tx = db.begin().unwrap();
+        for i in 0..600 {
+            tx.put(format!("k{i:03}"), vec![i as u8; 30_000]).unwrap();
+        }
+        tx.put("long", vec![b'l'; 100_000]).unwrap();
+        disk.fail_nth(Call::Sync, n, FaultKind::Io);
+        let committed = tx.commit();
+        let crashed = disk.crash(
+            &mut |op| !matches!(op, UnsyncedOp::Write { path, .. } if path == Path::new(PATH)),
+        );
+        let report = repair(&crashed).to(DEST).unwrap();
+        let again = options(&crashed).open(DEST).unwrap();
+        assert_clean(&again);
+        let found = again.scan(P, "k").unwrap().count();
+        let long = again.get("long").unwrap().is_some();
+        assert!(
+            found == 600 && long || found == 0 && !long,
+            "sync {n}: {found}, {long}: {report:?}"
+        );
+        assert!(found == 0 || report.newest_tx > before.0);
+        assert!(again.get("before").unwrap().is_some());
+        torn += usize::from(report.log.state == "torn");
+        failed += usize::from(committed.is_err());
+        if committed.is_ok() {
+            break;
+        }
+    }
+    assert!(torn > 0 && failed > 0, "{torn}, {failed}");
 }
 
 proptest! {

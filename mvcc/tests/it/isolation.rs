@@ -1,10 +1,10 @@
 //! What each isolation level allows and refuses. The anomalies are those of Hermitage (Kleppmann),
 //! after Adya, by the same names.
 
-use crate::gate::gated;
+use crate::gate::{gated, put, put_as};
 use crate::harness::{open, path};
-use llmdb_mvcc::{Durability, Engine, Error, Isolation, WriteTx};
-use llmdb_storage::TreeId;
+use llmdb_mvcc::{Durability, Engine, Error, Isolation, Wiped, WriteTx};
+use llmdb_storage::{TreeId, View};
 use llmdb_vfs::{MemVfs, OpenMode, Vfs};
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -319,6 +319,35 @@ fn what_is_not_durable_is_read_at_read_uncommitted_alone() {
     let mut after = engine.begin(Isolation::ReadCommitted).unwrap();
     let seen = [b"x", b"y", b"z"].map(|key| get(&mut after, tree, key));
     assert_eq!(seen, ["new", "new", "on top"]);
+}
+
+/// A state that was read before it was durable, and then never published because a newer one was,
+/// is held as any other: nothing that it shows is said to be wiped out.
+#[test]
+fn a_state_that_was_never_published_is_held_while_it_is_read() {
+    let (vfs, engine, tree) = gated();
+    put(&engine, tree, b"x", b"old").unwrap();
+    let (reached, go) = vfs.gate.arm("sync", ".spare");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| put(&engine, tree, b"x", b"marker"));
+        reached.recv().unwrap();
+        let reading = engine.begin(Isolation::ReadUncommitted).unwrap();
+        let view = reading.view();
+        // Waits for the first, in whose publication it goes along.
+        let second = scope.spawn(|| put_as(&engine, tree, b"y", b"v", Durability::Async));
+        while get(&mut engine.begin(Isolation::ReadUncommitted).unwrap(), tree, b"y") == "none" {}
+        go.send(()).unwrap();
+        first.join().unwrap().unwrap();
+        second.join().unwrap().unwrap();
+        put(&engine, tree, b"x", b"new").unwrap();
+        assert_eq!(engine.wipe().unwrap(), Wiped::HeldBySnapshot);
+        let read = view.read().unwrap();
+        assert_eq!(*read.get(tree, b"x").unwrap().unwrap(), b"marker"[..]);
+        drop(read);
+        assert!(engine.stats().states > 1);
+        drop(view);
+        assert_eq!(engine.wipe().unwrap(), Wiped::Done);
+    });
 }
 
 /// A commit that fails on its way to a damaged page has changed others by then: that is never

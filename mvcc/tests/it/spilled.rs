@@ -382,3 +382,38 @@ fn a_file_that_a_crash_left_is_removed() {
     drop(open(&vfs));
     assert_eq!(beside(&vfs), ["t.llmdb"]);
 }
+
+/// A disk that is full of room for a commit that did not fit would be full for all others.
+#[test]
+fn room_for_a_commit_that_did_not_come_is_given_back() {
+    let vfs = MemVfs::new();
+    let engine = open(&vfs);
+    let tree = engine.create_tree("t").unwrap();
+    let begin = || {
+        let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+        for i in 0..40_000 {
+            tx.put(tree, &key(i), &[7; 300]).unwrap();
+        }
+        tx
+    };
+    let spares = || engine.stats().log.unwrap().spares;
+    let tx = begin();
+    vfs.set_free_bytes(Some(9 << 20));
+    let error = tx.commit(Durability::Sync).unwrap_err();
+    assert!(error.to_string().contains("space"), "{error}");
+    assert!(spares() <= 2, "{}", spares());
+    let mut small = engine.begin(Isolation::Snapshot).unwrap();
+    small.put(tree, b"fits", &[1; 900_000]).unwrap();
+    small.commit(Durability::Sync).unwrap();
+    vfs.set_free_bytes(None);
+    // The same where it is somebody else who is in the way.
+    let tx = begin();
+    let mut other = engine.begin(Isolation::Snapshot).unwrap();
+    other.put(tree, &key(1), b"first").unwrap();
+    other.commit(Durability::Sync).unwrap();
+    assert!(matches!(tx.commit(Durability::Sync), Err(Error::Conflict { .. })));
+    assert!(spares() > 2, "{}", spares());
+    engine.checkpoint().unwrap();
+    assert!(spares() <= 2, "{}", spares());
+    verify(&engine);
+}

@@ -78,6 +78,9 @@ impl Salvage {
         let mut found = Vec::new();
         for (i, Named { name, tree, root, options }) in trees.into_iter().enumerate() {
             self.add_tree(&name, tree);
+            if !self.places.contains_key(&tree) {
+                continue;
+            }
             self.set_tree_options(tree, options)?;
             let mut report = TreeSalvage::new(&name);
             walked.entries = 0;

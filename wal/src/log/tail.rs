@@ -177,9 +177,9 @@ impl Tail {
         }
     }
 
-    /// Takes the files that have no place in the log.
-    pub(super) fn take_spares(&mut self) -> Vec<Spare> {
-        std::mem::take(&mut self.spares).into()
+    /// Takes the files that have no place in the log, all but `keep`.
+    pub(super) fn take_spares(&mut self, keep: usize) -> Vec<Spare> {
+        self.spares.split_off(keep.min(self.spares.len())).into()
     }
 
     /// Everything that is to be written, for an empty buffer to go on with.
