@@ -44,6 +44,12 @@ pub(super) fn describe(report: &RepairReport, args: &Repair) -> String {
         let absences = count(report.kinds_guessed, "absence");
         row("in doubt", format!("{absences} that may have been an `end` and count as a `delete`"));
     }
+    if report.retention_in_doubt {
+        row("in doubt", "what partitions had given up of their past: it answers again".to_owned());
+    }
+    if report.erasures_in_doubt {
+        row("erase again", "records of erasures are gone: erased keys may be back".to_owned());
+    }
     for partition in &report.retention_lost {
         row("in doubt", format!("what partition {partition} had given up of its past"));
     }

@@ -49,6 +49,11 @@ pub struct RepairReport {
     pub notes: u64,
     /// Notes that were left out with all writes of their transactions.
     pub notes_lost: u64,
+    /// Whether records are lost of what partitions had given up of their past: any may have. They
+    /// answer everywhere now, in the gaps from what happens to be there still.
+    pub retention_in_doubt: bool,
+    /// Whether records of erasures are lost: what they took out may be back.
+    pub erasures_in_doubt: bool,
     /// Partitions of which it is lost what was retired: they answer everywhere now, in the gaps from
     /// what happens to be there still.
     pub retention_lost: Vec<u32>,
@@ -129,10 +134,17 @@ impl UserKeys {
             place_of(bound).map(|(partition, key)| UserKey { partition: partition.0, key })
         };
         let facts = trees.iter().filter(|tree| FACTS.contains(&tree.name.as_str()));
-        let lost = facts.flat_map(|tree| &tree.salvage.lost);
-        let mut all: Vec<UserKeys> = lost
-            .map(|range| UserKeys { from: at(&range.from), to: range.to.as_deref().and_then(at) })
-            .collect();
+        let lost = facts.clone().flat_map(|tree| &tree.salvage.lost);
+        let ranges = lost
+            .map(|range| UserKeys { from: at(&range.from), to: range.to.as_deref().and_then(at) });
+        // A key whose value cannot be read; where there are too many to list them, all.
+        let values = facts.flat_map(|tree| {
+            let listed = &tree.salvage.values_lost_keys;
+            let all = listed.len() as u64 == tree.values_lost;
+            let rest = (!all).then_some(UserKeys { from: None, to: None });
+            listed.iter().map(|key| UserKeys { from: at(key), to: at(key) }).chain(rest)
+        });
+        let mut all: Vec<UserKeys> = ranges.chain(values).collect();
         all.sort_by(|a, b| a.from.cmp(&b.from));
         all.dedup_by(|next, last| {
             let meet = last.to.is_none() || next.from <= last.to;
@@ -198,6 +210,10 @@ impl RepairReport {
             LogState::Damaged(why) => ("damaged", Some(why)),
             _ => ("damaged", None),
         };
+        let damaged = |name: TreeName| {
+            let tree = found.trees.iter().find(|tree| tree.name == name.as_str());
+            tree.is_none_or(|tree| !tree.is_whole()) && !found.trees.is_empty()
+        };
         let newest = rebuilt.newest.map_or(0, |TxTime(tx)| tx);
         let report = RepairReport {
             complete: false,
@@ -218,6 +234,8 @@ impl RepairReport {
             notes: rebuilt.notes,
             notes_lost: rebuilt.notes_lost,
             retention_lost: rebuilt.retention_lost.iter().map(|partition| partition.0).collect(),
+            retention_in_doubt: damaged(TreeName::Kept),
+            erasures_in_doubt: damaged(TreeName::Erased),
             erasures_unfinished: rebuilt.erasures_unfinished,
             newest_tx: log.mark.max(newest),
         };
@@ -254,6 +272,8 @@ impl RepairReport {
         };
         let is_lost = |lost: &LostWrite| lost.partition == partition.0 && lost.key == key;
         self.unreadable > 0
+            || self.retention_in_doubt
+            || self.erasures_in_doubt && self.searched
             || !known
             || !listed
             || self.retention_lost.contains(&partition.0)

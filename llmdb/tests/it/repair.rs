@@ -255,6 +255,37 @@ fn an_unfinished_erasure_is_told_and_a_finished_one_leaves_nothing_to_find() {
     }
 }
 
+/// Each page that is lost in turn: what a partition gave up, and that something was erased, is known or
+/// said to be lost.
+#[test]
+fn lost_records_of_retention_and_erasures_are_told() {
+    let disk = MemVfs::new();
+    let db = options(&disk).open(PATH).unwrap();
+    for value in [b"1", b"2", b"3"] {
+        db.put_at("p", value, v(0)).unwrap();
+    }
+    db.erase("secret").unwrap();
+    db.set_retention(P, &Retention::all_for(Duration::from_micros(1))).unwrap();
+    db.retire(None).unwrap();
+    db.close().unwrap();
+    let whole = files(&disk);
+    let (mut retention, mut erasures) = (0, 0);
+    for page in 1..whole[PATH].len() / PAGE {
+        let mut files = whole.clone();
+        files.get_mut(PATH).unwrap()[page * PAGE + 70] ^= 0x10;
+        let disk = disk_with(&files);
+        let Ok(report) = repair(&disk).to(DEST) else { continue };
+        let again = options(&disk).open(DEST).unwrap();
+        let refused = again.as_of_transaction(TxTime(1)).get("p").is_err();
+        assert!(refused || report.retention_in_doubt, "page {page}");
+        assert!(again.erasures().unwrap().len() == 1 || report.erasures_in_doubt, "page {page}");
+        assert!(!report.complete || !report.retention_in_doubt && !report.erasures_in_doubt);
+        retention += usize::from(report.retention_in_doubt);
+        erasures += usize::from(report.erasures_in_doubt);
+    }
+    assert!(retention > 0 && erasures > 0, "{retention}, {erasures}");
+}
+
 #[test]
 fn how_values_are_stored_is_kept() {
     let how = TreeOptions { pages: Some(Compression::Lz4), values: Some(Compression::Zstd) };
