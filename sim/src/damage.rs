@@ -180,7 +180,7 @@ fn damaged<W: World>(
 }
 
 /// A page, a file, an entry of a tree.
-fn names_a_place(why: &str) -> bool {
+pub(crate) fn names_a_place(why: &str) -> bool {
     why.contains("page") || why.contains("/t.llmdb") || why.contains("tree")
 }
 

@@ -324,6 +324,10 @@ impl World for Facts {
         }
     }
 
+    fn is_mapped(&self) -> bool {
+        self.source == PageSource::Mmap
+    }
+
     fn close(&self, db: Db) -> Result<(), String> {
         db.close().map_err(text)
     }

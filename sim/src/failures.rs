@@ -72,7 +72,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Each step of both worlds, with a checkpoint after it; before them a few of all kinds, which are
+/// Each step of both worlds, with a checkpoint after it, by both page sources; before them a few of all kinds, which are
 /// enough for a gate.
 pub fn workloads() -> Vec<String> {
     let first = [
@@ -86,8 +86,10 @@ pub fn workloads() -> Vec<String> {
     let mut all: Vec<String> = first.iter().map(|workload| (*workload).to_owned()).collect();
     let trees = Trees::new(PageSource::Mmap);
     let facts = Facts::new(PageSource::Mmap);
-    all.extend(trees.steps().iter().map(|step| format!("trees:{step},checkpoint")));
-    all.extend(facts.steps().iter().map(|step| format!("facts:{step},checkpoint")));
+    for source in ["", "-buffered"] {
+        all.extend(trees.steps().iter().map(|step| format!("trees{source}:{step},checkpoint")));
+        all.extend(facts.steps().iter().map(|step| format!("facts{source}:{step},checkpoint")));
+    }
     all
 }
 

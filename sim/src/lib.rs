@@ -25,7 +25,7 @@
 //! - [`explore`]: one workload, many points, many choices, each judged; [`enumerate`]: every
 //!   workload; [`spec`]: one state, as text; [`minimise`]: the least that still fails.
 //!
-//! - [`failures`]: every call of a workload fails; [`damage`]: every byte and page of a database is
+//! - [`failures`]: every call of a workload fails; [`lies`]: every one lies; [`damage`]: every byte and page of a database is
 //!   changed.
 //! - [`kill`]: a real process, killed at random moments.
 //!
@@ -56,6 +56,8 @@ pub mod failures;
 mod image;
 #[cfg(feature = "engine")]
 pub mod kill;
+#[cfg(feature = "engine")]
+pub mod lies;
 #[cfg(feature = "engine")]
 pub mod minimise;
 #[cfg(feature = "engine")]

@@ -10,13 +10,16 @@ use llmdb_sim::explore::Failure;
 use llmdb_sim::facts::Facts;
 use llmdb_sim::failures::{self, fail_everywhere};
 use llmdb_sim::kill;
+use llmdb_sim::lies::{self, lie_everywhere};
 use llmdb_sim::trees::Trees;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const USAGE: &str = "\
 usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
        llmdb-sim replay SPEC
        llmdb-sim fail [--first N]
+       llmdb-sim lie [--first N] [WORKLOAD...]
        llmdb-sim damage [--one-in N] [--seed N] [--bits 1]
        llmdb-sim kill [--rounds N] [--seed N] [--program PATH]
 
@@ -24,6 +27,8 @@ enumerate   crashes workloads of up to three steps at every point, in every way,
             states were judged (20000 unless told otherwise)
 replay      judges the one state that SPEC names, as enumerate printed it
 fail        fails every call of workloads, of the first N or of all: once, and from then on
+lie         lets every call of workloads lie: a write, a sync or a cut that is lost, a write that lands
+            elsewhere, a read of what was there before; of the first N, of all, or of those named
 damage      changes bytes and pages of small databases: all, or one in N that the seed names; of a
             byte every bit, or one and all
 kill        kills the `llmdb` command N times (100 unless told otherwise) while it writes, and looks at
@@ -61,7 +66,27 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
                 _ => return Err(USAGE.to_owned()),
             };
             let workloads: Vec<String> = failures::workloads().into_iter().take(first).collect();
-            let report = in_threads(&workloads)?;
+            let mut report = failures::Report::default();
+            for part in in_threads(&workloads, &fail_everywhere) {
+                report.add(part?);
+            }
+            println!("{report}");
+            Ok(tell(&report.failures))
+        }
+        ["lie", options @ ..] => {
+            std::panic::set_hook(Box::new(|_| ()));
+            let workloads = match options {
+                ["--first", n] => {
+                    let first = n.parse().map_err(|_| format!("{n:?} is no number"))?;
+                    lies::workloads().into_iter().take(first).collect()
+                }
+                [] => lies::workloads(),
+                named => named.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
+            };
+            let mut report = lies::Report::default();
+            for part in in_threads(&workloads, &lie_everywhere) {
+                report.add(part?);
+            }
             println!("{report}");
             Ok(tell(&report.failures))
         }
@@ -119,18 +144,19 @@ fn tell(failures: &[Failure]) -> bool {
     failures.is_empty()
 }
 
-fn in_threads(workloads: &[String]) -> Result<failures::Report, String> {
-    let share = workloads.len().div_ceil(threads()).max(1);
-    let reports: Vec<_> = std::thread::scope(|threads| {
-        let threads: Vec<_> =
-            workloads.chunks(share).map(|share| threads.spawn(|| fail_everywhere(share))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("panics are caught")).collect()
-    });
-    let mut all = failures::Report::default();
-    for report in reports {
-        all.add(report?);
-    }
-    Ok(all)
+/// What `work` says of each workload, one at a time in each thread.
+fn in_threads<R: Send>(workloads: &[String], work: &(impl Fn(&[String]) -> R + Sync)) -> Vec<R> {
+    // Relaxed: each number is given out once, and nothing else depends on it.
+    let next = AtomicUsize::new(0);
+    let one_after_the_other = || {
+        let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let mine = numbers.map_while(|number| workloads.get(number..=number));
+        mine.map(work).collect::<Vec<R>>()
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads()).map(|_| scope.spawn(one_after_the_other)).collect();
+        all.into_iter().flat_map(|thread| thread.join().expect("panics are caught")).collect()
+    })
 }
 
 fn threads() -> usize {

@@ -265,6 +265,10 @@ impl World for Trees {
         }
     }
 
+    fn is_mapped(&self) -> bool {
+        self.source == PageSource::Mmap
+    }
+
     fn close(&self, db: Engine) -> Result<(), String> {
         db.close().map_err(text)
     }

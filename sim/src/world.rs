@@ -58,6 +58,9 @@ pub trait World: Sync {
     /// What is wrong.
     fn verify(&self, db: &Self::Db) -> Result<(), String>;
 
+    /// Whether the file is read through a map.
+    fn is_mapped(&self) -> bool;
+
     /// Closes it.
     ///
     /// # Errors

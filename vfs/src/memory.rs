@@ -134,6 +134,11 @@ impl MemVfs {
         self.world.faults.failed()
     }
 
+    /// Where the last call was made that failed, or lied.
+    pub fn last_failed(&self) -> Option<PathBuf> {
+        self.world.faults.last()
+    }
+
     /// Makes the `n`th call from now on fail, once: 1 is the next. Several plans can be pending.
     ///
     /// A sync that fails so behaves as on Linux: no later sync will make durable what it should
@@ -171,6 +176,16 @@ impl MemVfs {
         self.plan(Some(call), n, true, kind);
     }
 
+    /// Makes the `n`th read from now on give what `older` holds there, once: 1 is the next. A file
+    /// that is not in `older` is read as it is.
+    ///
+    /// # Panics
+    /// If `n` is zero.
+    pub fn stale_nth(&self, n: u64, older: &MemVfs) {
+        let due = Due { kind: FaultKind::Stale, older: Some(older.clone()) };
+        self.world.faults.plan(Plan { only: Some(Call::Read), left: n, for_ever: false, due });
+    }
+
     fn plan(&self, only: Option<Call>, n: u64, for_ever: bool, kind: FaultKind) {
         let older = (kind == FaultKind::Stale).then(|| self.crash_losing_all());
         self.world.faults.plan(Plan { only, left: n, for_ever, due: Due { kind, older } });
@@ -188,7 +203,7 @@ impl MemVfs {
 
     /// Fails if a fault is due, for calls that do nothing when they fail.
     fn call(&self, call: Call, path: &Path) -> Result<()> {
-        match self.world.faults.next(call) {
+        match self.world.faults.next(call, path) {
             Some(due) => Err(due.kind.error(call, path)),
             None => Ok(()),
         }
@@ -274,10 +289,11 @@ impl Vfs for MemVfs {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        let fault = self.world.faults.next(Call::SyncDir);
+        let fault = self.world.faults.next(Call::SyncDir, path);
         let _shared = self.world.gate.read();
         let mut tree = self.world.tree.lock();
         match fault {
+            Some(Due { kind: FaultKind::Lost, .. }) => Ok(()),
             Some(due) => {
                 tree.abandon(path)?;
                 Err(due.kind.error(Call::SyncDir, path))

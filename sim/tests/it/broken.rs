@@ -135,6 +135,9 @@ impl World for Broken {
     fn verify(&self, db: &Self::Db) -> Result<(), String> {
         self.0.verify(db)
     }
+    fn is_mapped(&self) -> bool {
+        self.0.is_mapped()
+    }
     fn close(&self, db: Self::Db) -> Result<(), String> {
         self.0.close(db)
     }

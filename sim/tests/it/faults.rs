@@ -1,8 +1,9 @@
-//! A part of what `llmdb-sim fail` and `damage` try.
+//! A part of what `llmdb-sim fail`, `lie` and `damage` try.
 
 use llmdb_sim::damage::{Plan, sweep};
 use llmdb_sim::facts::Facts;
 use llmdb_sim::failures::fail_everywhere;
+use llmdb_sim::lies::lie_everywhere;
 use llmdb_sim::trees::Trees;
 use llmdb_storage::PageSource;
 
@@ -12,6 +13,15 @@ fn any_call_that_fails_once_or_for_ever_leaves_what_was_acknowledged() {
     let report = fail_everywhere(&workloads.map(str::to_owned)).unwrap();
     assert!(report.failures.is_empty(), "{:#?}", report.failures);
     assert!(report.runs > 300 && report.told > 300 && report.states > 50, "{report}");
+}
+
+#[test]
+fn a_device_that_lies_is_told_or_changes_no_answer() {
+    // In the second, pages are used again: what was there before is there to be found.
+    let again = "trees-buffered:overwrite,checkpoint,overwrite,checkpoint,overwrite,checkpoint";
+    let report = lie_everywhere(&["trees:unlogged,put", again].map(str::to_owned)).unwrap();
+    assert!(report.failures.is_empty(), "{:#?}", report.failures);
+    assert!(report.runs > 500 && report.told > 150 && report.states > 500, "{report}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Calls that fail on demand, and a disk that runs full.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -82,6 +82,8 @@ pub enum FaultKind {
     /// A write lands so many bytes away from its place, if the file reaches there, and says that it
     /// was done.
     Misdirected(i64),
+    /// A write lands at this place of its file, if that reaches there, and says that it was done.
+    MisdirectedTo(u64),
     /// A read gives what was durable there when the fault was planned. Maps are not calls: for them,
     /// a write that was lost is the same.
     Stale,
@@ -106,7 +108,11 @@ impl FaultKind {
             FaultKind::Short(_) => {
                 Error::Io { op: call.name(), path, source: io::ErrorKind::WriteZero.into() }
             }
-            FaultKind::Io | FaultKind::Lost | FaultKind::Misdirected(_) | FaultKind::Stale => {
+            FaultKind::Io
+            | FaultKind::Lost
+            | FaultKind::Misdirected(_)
+            | FaultKind::MisdirectedTo(_)
+            | FaultKind::Stale => {
                 Error::Io { op: call.name(), path, source: io::Error::other("injected fault") }
             }
         }
@@ -116,11 +122,20 @@ impl FaultKind {
     fn suits(self, call: Option<Call>) -> bool {
         match self {
             FaultKind::Io | FaultKind::NoSpace => true,
-            FaultKind::Short(_) | FaultKind::Misdirected(_) => call == Some(Call::Write),
+            FaultKind::Short(_) | FaultKind::Misdirected(_) | FaultKind::MisdirectedTo(_) => {
+                call == Some(Call::Write)
+            }
             FaultKind::Stale => call == Some(Call::Read),
             FaultKind::Lost => matches!(
                 call,
-                Some(Call::Write | Call::Allocate | Call::Punch | Call::SetLen | Call::Sync)
+                Some(
+                    Call::Write
+                        | Call::Allocate
+                        | Call::Punch
+                        | Call::SetLen
+                        | Call::Sync
+                        | Call::SyncDir
+                )
             ),
         }
     }
@@ -131,6 +146,8 @@ pub(super) struct Faults {
     /// Relaxed, as the next: counts for tests, which ask for them when nothing else runs.
     calls: AtomicU64,
     failed: AtomicU64,
+    /// Where the last one that failed was made.
+    last: Mutex<Option<PathBuf>>,
     plans: Mutex<Vec<Plan>>,
 }
 
@@ -161,6 +178,10 @@ impl Faults {
         self.failed.load(Ordering::Relaxed)
     }
 
+    pub(super) fn last(&self) -> Option<PathBuf> {
+        self.last.lock().clone()
+    }
+
     pub(super) fn plan(&self, plan: Plan) {
         assert!(plan.left > 0, "calls count from 1");
         assert!(plan.due.kind.suits(plan.only), "{:?} of {:?}", plan.due.kind, plan.only);
@@ -172,7 +193,7 @@ impl Faults {
     }
 
     /// Counts a call; says whether it fails. When several plans fall on one call all are spent.
-    pub(super) fn next(&self, call: Call) -> Option<Due> {
+    pub(super) fn next(&self, call: Call, path: &Path) -> Option<Due> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let mut due = None;
         self.plans.lock().retain_mut(|plan| {
@@ -185,7 +206,10 @@ impl Faults {
             }
             plan.left > 0 || plan.for_ever
         });
-        self.failed.fetch_add(u64::from(due.is_some()), Ordering::Relaxed);
+        if due.is_some() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            *self.last.lock() = Some(path.to_path_buf());
+        }
         due
     }
 }

@@ -34,7 +34,7 @@ impl MemFile {
 
     /// Whether the call is to be made: one that is lost is not.
     fn call(&self, call: Call) -> Result<bool> {
-        match self.world.faults.next(call) {
+        match self.world.faults.next(call, &self.path) {
             Some(Due { kind: FaultKind::Lost, .. }) => Ok(false),
             Some(due) => Err(due.kind.error(call, &self.path)),
             None => Ok(true),
@@ -42,7 +42,7 @@ impl MemFile {
     }
 
     fn sync(&self) -> Result<()> {
-        let fault = self.world.faults.next(Call::Sync);
+        let fault = self.world.faults.next(Call::Sync, &self.path);
         let _shared = self.world.gate.read();
         let mut content = self.inode.content.write();
         match fault {
@@ -64,7 +64,7 @@ impl MemFile {
 
 impl File for MemFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        match self.world.faults.next(Call::Read) {
+        match self.world.faults.next(Call::Read, &self.path) {
             Some(Due { older: Some(older), .. }) => {
                 if let Ok(file) = older.open(&self.path, OpenMode::Read) {
                     return file.read_at(buf, offset);
@@ -80,14 +80,18 @@ impl File for MemFile {
     fn write_all_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> Result<()> {
         self.writable()?;
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let fault = self.world.faults.next(Call::Write);
+        let fault = self.world.faults.next(Call::Write, &self.path);
         let _shared = self.world.gate.read();
         let mut content = self.inode.content.write();
         let limit = match fault.as_ref().map(|due| due.kind) {
             None => total,
             Some(FaultKind::Lost) => return Ok(()),
-            Some(FaultKind::Misdirected(by)) => {
-                let there = offset.checked_add_signed(by);
+            Some(kind @ (FaultKind::Misdirected(_) | FaultKind::MisdirectedTo(_))) => {
+                let there = match kind {
+                    FaultKind::Misdirected(by) => offset.checked_add_signed(by),
+                    FaultKind::MisdirectedTo(there) => Some(there),
+                    _ => unreachable!("one of the two"),
+                };
                 let end = there.and_then(|there| there.checked_add(total as u64));
                 let (Some(there), Some(end)) = (there, end) else { return Ok(()) };
                 if end > content.len() as u64 {

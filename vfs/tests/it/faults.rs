@@ -158,6 +158,7 @@ fn a_device_can_lie_about_what_it_did() {
         (Call::Punch, FaultKind::Lost),
         (Call::Write, FaultKind::Misdirected(100)),
         (Call::Write, FaultKind::Misdirected(-100)),
+        (Call::Write, FaultKind::MisdirectedTo(5)),
     ] {
         vfs.fail_nth(call, 1, lie);
         match call {
@@ -171,6 +172,10 @@ fn a_device_can_lie_about_what_it_did() {
     vfs.fail_nth(Call::Write, 1, FaultKind::Misdirected(3));
     write(&file, 1, b"XX");
     assert_eq!(contents(&file), b"abcdXX");
+    assert_eq!(vfs.last_failed(), Some(path("/f")));
+    vfs.fail_nth(Call::Write, 1, FaultKind::MisdirectedTo(0));
+    write(&file, 4, b"ab");
+    assert_eq!(contents(&file), b"abcdXX");
     // A sync that was never made: what it should have covered waits for the next.
     vfs.fail_nth(Call::Sync, 1, FaultKind::Lost);
     file.sync_data().unwrap();
@@ -178,6 +183,13 @@ fn a_device_can_lie_about_what_it_did() {
     assert_eq!(after(&vfs.crash_losing_all()), b"abcdef");
     file.sync_data().unwrap();
     assert_eq!(after(&vfs.crash_losing_all()), b"abcdXX");
+    // The same of a directory.
+    create(&vfs, "/g");
+    vfs.fail_nth(Call::SyncDir, 1, FaultKind::Lost);
+    vfs.sync_dir(&path("/")).unwrap();
+    assert_eq!(vfs.crash_losing_all().kind(&path("/g")).unwrap(), None);
+    vfs.sync_dir(&path("/")).unwrap();
+    assert!(vfs.crash_losing_all().kind(&path("/g")).unwrap().is_some());
 }
 
 #[test]
@@ -191,6 +203,12 @@ fn a_read_can_give_what_was_there_before() {
     write(&file, 0, b"new");
     file.sync_data().unwrap();
     assert_eq!(contents(&file), b"old");
+    assert_eq!(contents(&file), b"new");
+    // And what was there at any other time.
+    let then = vfs.crash_losing_all();
+    write(&file, 0, b"NEW");
+    vfs.stale_nth(2, &then);
+    assert_eq!(contents(&file), b"NEW");
     assert_eq!(contents(&file), b"new");
 }
 
