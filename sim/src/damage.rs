@@ -1,269 +1,277 @@
-//! A small database with every kind of page in it, damaged in every place: bytes changed, pages
-//! zeroed, doubled, swapped, replaced by what they were before, files cut. Whoever reads it then is
-//! told, or reads what was there; never anything else.
+//! Small databases with every kind of page in them, damaged in every place: bytes changed, pages
+//! zeroed, doubled, swapped, replaced by whatever they were before, frames of the log as well, files
+//! cut. Whoever reads one then is told where, or reads what was there; never anything else.
+//!
+//! - `subject`: the databases; `layout` and `log`: what each byte of them is for, by the documented
+//!   format alone
+//! - `inflict`: what is done to them; `bench`: a disk on which that is fast
+//! - `judge`: what is right; `watch`: what is being tried, for whoever waits
 
-use crate::explore::Failure;
-use crate::random::Random;
-use crate::spec::Spec;
-use crate::trace::{Event, Recorder, Tape};
-use crate::world::{Allowed, World, abandon, base, guarded};
-use llmdb_vfs::{EntryKind, MemVfs, OpenMode, Vfs};
+mod bench;
+mod inflict;
+mod judge;
+mod layout;
+mod log;
+mod subject;
+mod watch;
+
+pub use judge::Outcome;
+pub(crate) use judge::names_a_place;
+pub use layout::Use;
+pub use watch::last_words;
+
+use bench::Bench;
+use inflict::{Damage, LARGE, Sample};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::io::IoSlice;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use subject::{Part, Recipe, Subject, in_world_of};
+use watch::Watch;
 
-const SECTOR: u64 = 512;
-const PAGE: u64 = 4096;
-
-/// One damage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Damage {
-    /// A byte is changed.
-    Byte { at: u64, xor: u8 },
-    /// A page is zero.
-    Zero { page: u64 },
-    /// A page is what another one is.
-    Double { page: u64, from: u64 },
-    /// Two pages have changed places.
-    Swap { page: u64, with: u64 },
-    /// A page is what it was before.
-    Older { page: u64 },
-    /// The file ends here.
-    Cut { len: u64 },
-}
+/// One in so many of the databases whose damage is told is repaired; of large ones fewer.
+const REPAIR_ONE_IN: u64 = 20;
+const REPAIR_LARGE_ONE_IN: u64 = 1000;
+/// After so many failures there is enough to look at.
+const FAILURES_MAX: usize = 8;
 
 /// How much of all damage is tried.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// One in so many of each kind, by a seed.
+    /// One in so many of each kind, by a seed; 0 and 1 for all.
     pub one_in: u64,
-    /// Whether every bit of a byte is changed; else one that the seed names, and all.
+    /// Whether every bit of a byte is changed; else one, and all.
     pub bits: bool,
     /// What decides which.
     pub seed: u64,
+    /// Threads.
+    pub threads: usize,
+    /// The one database that is damaged; all unless told otherwise.
+    pub subject: Option<String>,
+    /// The one case that is tried of it.
+    pub only: Option<u64>,
+    /// A directory where threads write down what they are at.
+    pub notes: Option<PathBuf>,
 }
 
-/// What was tried.
+/// What is wrong.
+#[derive(Clone, Debug)]
+pub struct Wrong {
+    /// Which case: `--subject NAME --only N` tries it again.
+    pub case: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// What was tried of one database.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Databases that were damaged.
-    pub tried: u64,
-    /// Of them those whose reader was told.
-    pub told: u64,
-    /// Of them those that read as ever.
-    pub same: u64,
+    /// Its name.
+    pub subject: String,
+    /// What became of it, by the kind of damage and by what was hit.
+    pub outcomes: BTreeMap<(&'static str, Use, Outcome), u64>,
+    /// How many were repaired.
+    pub repaired: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// How long it took.
+    pub took: Duration,
     /// What is wrong.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<Wrong>,
+}
+
+impl Report {
+    /// How many came to this.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes.iter().filter(|((.., of), _)| *of == outcome).map(|(_, n)| n).sum()
+    }
+
+    /// How many databases were damaged.
+    pub fn tried(&self) -> u64 {
+        self.outcomes.values().sum::<u64>() + self.failures.len() as u64
+    }
+
+    fn add(&mut self, other: Report) {
+        for (key, n) in other.outcomes {
+            *self.outcomes.entry(key).or_default() += n;
+        }
+        self.repaired += other.repaired;
+        self.bytes += other.bytes;
+        self.took += other.took;
+        self.failures.extend(other.failures);
+    }
+
+    /// What became of each kind of damage to each kind of place, a line each.
+    pub fn table(&self) -> String {
+        let mut rows: BTreeMap<(&str, Use), [u64; 6]> = BTreeMap::new();
+        for ((damage, hits, outcome), n) in &self.outcomes {
+            let place = Outcome::ALL.iter().position(|of| of == outcome).expect("one of all");
+            rows.entry((damage, *hits)).or_default()[place] += n;
+        }
+        let row = |((damage, hits), n): ((&str, Use), [u64; 6])| {
+            let n = n.map(|n| format!("{n:>9}")).concat();
+            format!("{damage:<13}{:<32}{n}\n", format!("{hits:?}"))
+        };
+        let heads = Outcome::ALL.map(|of| format!("{:>9}", format!("{of:?}"))).concat();
+        let head = format!("{:45}{heads}\n", "");
+        head + &rows.into_iter().map(row).collect::<String>()
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { tried, told, same, .. } = self;
-        write!(f, "{tried} damaged databases: {told} readers were told, {same} read as ever")
+        let [refused, told, verified, spared, unused, shortened] =
+            Outcome::ALL.map(|outcome| self.count(outcome));
+        write!(
+            f,
+            "{}: {} damaged databases in {:.1} s: {refused} are refused, of {told} reading says where, \
+             of {verified} verification; as ever are {unused} where the place is not in use and \
+             {spared} where another meta slot is; {shortened} have lost the end of their log; {} \
+             repaired",
+            self.subject,
+            self.tried(),
+            self.took.as_secs_f64(),
+            self.repaired,
+        )
     }
 }
 
-/// A database to be damaged.
-struct Subject<M> {
-    disk: MemVfs,
-    /// Its files as they were some commits before.
-    older: MemVfs,
-    /// Every state that it was in, the newest last.
-    states: Allowed<M>,
-    spec: Spec,
+/// The databases that there are, by name.
+pub fn subjects() -> Vec<&'static str> {
+    subject::recipes().iter().map(|recipe| recipe.name).collect()
 }
 
-impl<M> Subject<M> {
-    /// Whether reads may give this. The last groups of a log cannot be told from a torn end if
-    /// nothing after them is left: one whose byte is changed, any number that are gone.
-    fn may_be(&self, found: u64, file: &Path, damage: &Damage) -> bool {
-        let states = &self.states.0;
-        let of_log = file.extension().is_some_and(|extension| extension != "llmdb");
-        let lost = match (of_log, damage) {
-            (false, _) => 0,
-            (true, Damage::Byte { .. }) => 1,
-            (true, _) => states.len(),
-        };
-        states.iter().rev().take(lost + 1).any(|state| state.digest == found)
-    }
-}
-
-/// Damages a database of `world` everywhere, closed and not.
+/// Damages databases, and tells of each as it is done; answers for all together.
 ///
 /// # Errors
-/// It could not be made.
-pub fn sweep<W: World>(world: &W, steps: &[&str], plan: &Plan) -> Result<Report, String> {
-    let mut report = Report::default();
-    let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
-    for is_closed in [true, false] {
-        let subject = subject(world, &steps, is_closed)?;
-        for (number, file) in files(&subject.disk, Path::new("/")).into_iter().enumerate() {
-            let mut random = Random(plan.seed ^ (number as u64) << 32);
-            for damage in all_damage(&bytes(&subject.disk, &file), plan, &mut random) {
-                if random.below(plan.one_in as usize) == 0 {
-                    damaged(world, &subject, &file, &damage, &mut report);
-                }
-            }
-        }
-    }
-    Ok(report)
-}
-
-fn subject<W: World>(
-    world: &W,
-    steps: &[String],
-    is_closed: bool,
-) -> Result<Subject<W::Model>, String> {
-    let base = base(world)?;
-    let older = base.disk.crash(&mut |_| true);
-    let tape = Tape::new(base.disk.clone());
-    let mut db = world.open(Arc::new(Recorder(tape.clone())))?;
-    let mut model = W::Model::clone(&base.state.model);
-    let mut states = Allowed(vec![base.state]);
-    for step in steps {
-        db = world.step(db, &mut model, step, &tape)?;
-    }
-    for event in tape.take().iter().filter(|event| matches!(event, Event::Issued(_))) {
-        states.note(world, event);
-    }
-    let disk = base.disk;
-    let mut spec = Spec { world: world.name().into(), steps: steps.to_vec(), crashes: Vec::new() };
-    if is_closed {
-        world.close(db)?;
-        spec.steps.push("close".to_owned());
-        Ok(Subject { disk: disk.crash(&mut |_| true), older, states, spec })
-    } else {
-        let crashed = disk.crash(&mut |_| true);
-        abandon(db, &disk);
-        Ok(Subject { disk: crashed, older, states, spec })
-    }
-}
-
-fn damaged<W: World>(
-    world: &W,
-    subject: &Subject<W::Model>,
-    file: &Path,
-    damage: &Damage,
-    report: &mut Report,
-) {
-    let disk = subject.disk.crash(&mut |_| true);
-    if !damage.inflict(&disk, &subject.older, file) {
-        return;
-    }
-    report.tried += 1;
-    let mut is_open = false;
-    let read = guarded(|| {
-        let db = world.open(Arc::new(disk.clone()))?;
-        is_open = true;
-        let found = world.found(&db);
-        // Whatever it finds, it ends, and without a panic.
-        let _ = world.verify(&db);
-        abandon(db, &disk);
-        found
-    });
-    let wrong = match read {
-        Ok(found) if subject.may_be(found, file, damage) => {
-            report.same += 1;
-            return;
-        }
-        Ok(_) => "other answers are given".to_owned(),
-        Err(why) if why.starts_with("panic") => why,
-        Err(why) if names_a_place(&why) => {
-            report.told += 1;
-            return;
-        }
-        Err(why) => format!("the error names no place: {why}"),
+/// A database could not be made, or a kind of page is in none.
+pub fn sweep(plan: &Plan, tell: &mut dyn FnMut(&Report)) -> Result<Report, String> {
+    let chosen = |recipe: &Recipe| plan.subject.as_ref().is_none_or(|name| name == recipe.name);
+    let recipes: Vec<Recipe> = subject::recipes().into_iter().filter(chosen).collect();
+    let make = |recipe: &Recipe| {
+        Subject::make(recipe).map_err(|why| format!("{} cannot be made: {why}", recipe.name))
     };
-    let why = format!("{damage:?} of {}, open {is_open}: {wrong}", file.display());
-    report.failures.push(Failure { spec: subject.spec.clone(), why });
-}
-
-/// A page, a file, an entry of a tree.
-pub(crate) fn names_a_place(why: &str) -> bool {
-    why.contains("page") || why.contains("/t.llmdb") || why.contains("tree")
-}
-
-/// Everything that can be done to a file, as far as the plan goes; chosen from by the caller.
-fn all_damage(bytes: &[u8], plan: &Plan, random: &mut Random) -> Vec<Damage> {
-    let len = bytes.len() as u64;
-    let mut all = Vec::new();
-    for at in 0..len {
-        if plan.bits {
-            all.extend((0..8).map(|bit| Damage::Byte { at, xor: 1 << bit }));
-        } else {
-            all.push(Damage::Byte { at, xor: 1 << random.below(8) });
-            all.push(Damage::Byte { at, xor: 0xff });
-        }
+    let subjects = recipes.iter().map(make).collect::<Result<Vec<_>, _>>()?;
+    let missing = subject::missing(&subjects);
+    if plan.subject.is_none() && !missing.is_empty() {
+        return Err(format!("no database has anything of {missing:?}"));
     }
-    let pages = len / PAGE;
-    let zero = [0; PAGE as usize];
-    let used: Vec<u64> = (0..pages)
-        .filter(|page| bytes[(page * PAGE) as usize..][..PAGE as usize] != zero)
-        .collect();
-    for &page in &used {
-        all.extend([Damage::Zero { page }, Damage::Older { page }]);
-        for &other in used.iter().filter(|other| **other != page) {
-            all.push(Damage::Double { page, from: other });
-            if other > page {
-                all.push(Damage::Swap { page, with: other });
-            }
-        }
+    let mut all = Report { subject: "all".to_owned(), ..Report::default() };
+    for subject in &subjects {
+        let report = in_world_of!(subject.recipe, world => swept(world, subject, plan))?;
+        tell(&report);
+        all.add(report);
     }
-    all.extend((0..len.div_ceil(SECTOR)).map(|sector| Damage::Cut { len: sector * SECTOR }));
-    all
+    Ok(all)
 }
 
-impl Damage {
-    /// Does it; whether that changed anything.
-    fn inflict(&self, disk: &MemVfs, older: &MemVfs, path: &Path) -> bool {
-        let before = bytes(disk, path);
-        let mut after = before.clone();
-        let page_at = |page: u64| (page * PAGE) as usize..((page + 1) * PAGE) as usize;
-        match *self {
-            Damage::Byte { at, xor } => after[at as usize] ^= xor,
-            Damage::Zero { page } => after[page_at(page)].fill(0),
-            Damage::Double { page, from } => {
-                after[page_at(page)].copy_from_slice(&before[page_at(from)])
-            }
-            Damage::Swap { page, with } => {
-                after[page_at(page)].copy_from_slice(&before[page_at(with)]);
-                after[page_at(with)].copy_from_slice(&before[page_at(page)]);
-            }
-            Damage::Older { page } => {
-                let old = match older.kind(path) {
-                    Ok(Some(EntryKind::File)) => bytes(older, path),
-                    _ => return false,
+/// Damages one database, by all threads.
+fn swept<W: crate::world::World>(
+    world: &W,
+    subject: &Subject,
+    plan: &Plan,
+) -> Result<Report, String> {
+    let began = Instant::now();
+    let threads = plan.threads.max(1);
+    let watches = (0..threads)
+        .map(|thread| Watch::new(plan.notes.as_deref(), thread))
+        .collect::<Result<Vec<_>, _>>()?;
+    let bytes = subject.parts.iter().map(|part| part.bytes.len() as u64).sum();
+    let name = subject.recipe.name.to_owned();
+    let all = Mutex::new(Report { subject: name, bytes, ..Report::default() });
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = watches
+            .iter()
+            .enumerate()
+            .map(|(thread, watch)| {
+                let worker = Worker { world, subject, plan, watch, over: &over };
+                let all = &all;
+                scope.spawn(move || {
+                    let report = worker.work((thread as u64, threads as u64));
+                    all.lock().expect("nobody panics with it").add(report);
+                })
+            })
+            .collect();
+        while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            std::thread::sleep(Duration::from_millis(2));
+            watches.iter().for_each(Watch::give_up_on_hangs);
+        }
+    });
+    let all = all.into_inner().expect("nobody panics with it");
+    Ok(Report { took: began.elapsed(), ..all })
+}
+
+struct Worker<'s, W> {
+    world: &'s W,
+    subject: &'s Subject,
+    plan: &'s Plan,
+    watch: &'s Watch,
+    over: &'s AtomicBool,
+}
+
+impl<W: crate::world::World> Worker<'_, W> {
+    /// Tries its share of all cases: this one of so many.
+    fn work(&self, (share, of): (u64, u64)) -> Report {
+        let mut report = Report::default();
+        let mut bench = Bench::of(&self.subject.disk);
+        let plan = self.plan;
+        let sample = Sample { every_bit: plan.bits, one_in: plan.one_in.max(1), seed: plan.seed };
+        let mut case = 0;
+        for part in &self.subject.parts {
+            inflict::each(part, &sample, &mut |damage| {
+                case += 1;
+                let is_mine = match plan.only {
+                    Some(only) => case == only && share == 0,
+                    None => case % of == share,
                 };
-                let Some(old) = old.get(page_at(page)) else { return false };
-                after[page_at(page)].copy_from_slice(old);
-            }
-            Damage::Cut { len } => after.truncate(len as usize),
+                if is_mine && !self.over.load(Ordering::Relaxed) {
+                    self.case(case, part, &damage, &mut bench, &mut report);
+                }
+            });
         }
-        if after == before {
-            return false;
-        }
-        let file = disk.open(path, OpenMode::ReadWrite).expect("it is there");
-        file.set_len(after.len() as u64).expect("no fault is planned");
-        file.write_all_at(&[IoSlice::new(&after)], 0).expect("no fault is planned");
-        true
+        self.watch.end();
+        report
     }
-}
 
-fn bytes(disk: &MemVfs, path: &Path) -> Vec<u8> {
-    let file = disk.open(path, OpenMode::Read).expect("it is there");
-    let mut bytes = vec![0; file.len().expect("no fault is planned") as usize];
-    file.read_exact_at(&mut bytes, 0).expect("no fault is planned");
-    bytes
-}
-
-fn files(disk: &MemVfs, at: &Path) -> Vec<PathBuf> {
-    let names = disk.read_dir(at).expect("a directory");
-    let paths = names.into_iter().map(|name| at.join(name));
-    paths
-        .flat_map(|path| match disk.kind(&path) {
-            Ok(Some(EntryKind::Directory)) => files(disk, &path),
-            _ => vec![path],
-        })
-        .collect()
+    fn case(
+        &self,
+        case: u64,
+        part: &Part,
+        damage: &Damage,
+        bench: &mut Bench,
+        report: &mut Report,
+    ) {
+        let (name, hits) = (damage.name(), damage.hits(part));
+        let path = part.path.display();
+        let case_text = || {
+            let subject = self.subject.recipe.name;
+            format!("--subject {subject} --only {case}: {damage:?} of {path}, {hits:?}")
+        };
+        self.watch.begin(case_text());
+        let Some(judged) = judge::judge(self.world, self.subject, bench, (part, damage)) else {
+            return;
+        };
+        let judged = judged.and_then(|outcome| {
+            let is_told = matches!(outcome, Outcome::Refused | Outcome::Told | Outcome::Verified);
+            let is_large = part.bytes.len() > LARGE;
+            let one_in = if is_large { REPAIR_LARGE_ONE_IN } else { REPAIR_ONE_IN };
+            if is_told && (case.is_multiple_of(one_in) || self.plan.only.is_some()) {
+                report.repaired += 1;
+                judge::repair(self.world, self.subject, part, &damage.patch(part))?;
+            }
+            Ok(outcome)
+        });
+        match judged {
+            Ok(outcome) => *report.outcomes.entry((name, hits, outcome)).or_default() += 1,
+            Err(why) => {
+                if report.failures.len() >= FAILURES_MAX {
+                    self.over.store(true, Ordering::Relaxed);
+                }
+                report.failures.push(Wrong { case: case_text(), why });
+            }
+        }
+    }
 }

@@ -4,13 +4,14 @@
 use crate::rectangles::{Op, Rectangles, When};
 use crate::retention::{Answered, Wanted};
 use crate::trace::{Recorder, Tape};
-use crate::world::World;
+use crate::world::{Storing, World};
 use llmdb::vfs::Vfs;
 use llmdb::{
     Clock, Db, Durability, Error, Key, Options, PageSource, PartitionId, Retention, TxTime,
     ValidTime, Value,
 };
 use llmdb_storage::StoreOptions;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ const KEPT_US: i64 = 2;
 /// Facts, read through a source, on little memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
-    source: PageSource,
+    storing: Storing,
 }
 
 /// What was written, believed, and given up.
@@ -46,6 +47,8 @@ pub struct Beliefs {
     steps: u32,
 }
 
+/// What workloads are made of. There are steps beside these, for what [`damage`](crate::damage) is
+/// inflicted on.
 const STEPS: [&str; 20] = [
     "put",
     "again",
@@ -86,7 +89,12 @@ fn value(step: u32, i: usize, len: usize) -> Vec<u8> {
 impl Facts {
     /// Read through `source`.
     pub fn new(source: PageSource) -> Self {
-        Self { source }
+        Self::stored(Storing::plain(source))
+    }
+
+    /// Stored in some way.
+    pub fn stored(storing: Storing) -> Self {
+        Self { storing }
     }
 
     /// The operations of the step's one transaction.
@@ -109,7 +117,20 @@ impl Facts {
             "spill" => {
                 (0..120).map(|i| put(&format!("s{i:02}"), i as usize, 700, When::Now)).collect()
             }
-            _ => unreachable!("the steps are those of the list"),
+            // They are worth compressing.
+            "texts" => (0..60)
+                .map(|i| {
+                    let text =
+                        value(n, i, 700).iter().map(|byte| b'a' + byte % 4).collect::<Vec<_>>();
+                    Op::put(0, format!("t{i:02}").as_bytes(), &text, When::Now)
+                })
+                .collect(),
+            "tome" => {
+                let text =
+                    value(n, 0, 90_000).iter().map(|byte| b'a' + byte % 4).collect::<Vec<_>>();
+                vec![Op::put(0, b"tome", &text, When::Now)]
+            }
+            _ => unreachable!("there are no other steps"),
         }
     }
 
@@ -167,7 +188,7 @@ impl World for Facts {
     type Model = Beliefs;
 
     fn name(&self) -> &'static str {
-        match self.source {
+        match self.storing.source {
             PageSource::Buffered => "facts-buffered",
             _ => "facts",
         }
@@ -180,7 +201,9 @@ impl World for Facts {
     fn open(&self, vfs: Arc<dyn Vfs>) -> Result<Db, String> {
         if vfs.kind(Path::new(PATH)).map_err(|error| error.to_string())?.is_none() {
             // The same bytes each time, so that the same crash leaves the same state.
-            let options = StoreOptions { uuid: Some([9; 16]), ..StoreOptions::default() };
+            let page_size = self.storing.page_bytes;
+            let options =
+                StoreOptions { uuid: Some([9; 16]), page_size, ..StoreOptions::default() };
             llmdb_storage::create(&vfs, Path::new(PATH), &options)
                 .map_err(|error| error.to_string())?;
         }
@@ -189,8 +212,9 @@ impl World for Facts {
             .clock(Clock::Logical)
             .auto_checkpoint(false)
             .memory_bytes(MEMORY_BYTES)
-            .page_source(self.source)
-            .page_cache_bytes(32 * (4096 + 96))
+            .page_source(self.storing.source)
+            .page_cache_bytes(32 * (self.storing.page_bytes as u64 + 96))
+            .compression(self.storing.compression)
             .open(PATH)
             .map_err(text)
     }
@@ -316,6 +340,33 @@ impl World for Facts {
         Ok(hash.finish())
     }
 
+    fn entries(&self, db: &Db) -> Result<BTreeSet<u64>, String> {
+        let read = db.read();
+        let mut from = TxTime::MIN;
+        let changes = loop {
+            match read.changes(from, None, None) {
+                Ok(changes) => break changes.changes,
+                // What was given up is not there to be listed.
+                Err(Error::HistoryRetired { after: Some(after), .. }) if after > from => {
+                    from = after
+                }
+                Err(error) => return Err(text(error)),
+            }
+        };
+        let mut entries = BTreeSet::new();
+        for change in changes {
+            let mut hash = DefaultHasher::new();
+            (change.tx, change.op_index, change.partition, change.key).hash(&mut hash);
+            (change.valid_from, change.valid_to).hash(&mut hash);
+            match change.value {
+                Some(Value::Raw(bytes)) => bytes.hash(&mut hash),
+                other => other.map(|value| value.to_json().to_string()).hash(&mut hash),
+            }
+            entries.insert(hash.finish());
+        }
+        Ok(entries)
+    }
+
     fn verify(&self, db: &Db) -> Result<(), String> {
         let report = db.verify().map_err(text)?;
         match report.problems.first() {
@@ -325,7 +376,7 @@ impl World for Facts {
     }
 
     fn is_mapped(&self) -> bool {
-        self.source == PageSource::Mmap
+        self.storing.source == PageSource::Mmap
     }
 
     fn close(&self, db: Db) -> Result<(), String> {

@@ -3,15 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use llmdb::PageSource;
 use llmdb_sim::damage::{self, sweep};
 use llmdb_sim::enumerate::{Plan, enumerate, replay};
 use llmdb_sim::explore::Failure;
-use llmdb_sim::facts::Facts;
 use llmdb_sim::failures::{self, fail_everywhere};
 use llmdb_sim::kill;
 use llmdb_sim::lies::{self, lie_everywhere};
-use llmdb_sim::trees::Trees;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +17,8 @@ usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
        llmdb-sim replay SPEC
        llmdb-sim fail [--first N]
        llmdb-sim lie [--first N] [WORKLOAD...]
-       llmdb-sim damage [--one-in N] [--seed N] [--bits 1]
+       llmdb-sim damage [--one-in N] [--seed N] [--bits 1] [--threads N] [--table 1]
+                        [--subject NAME [--only N]]
        llmdb-sim kill [--rounds N] [--seed N] [--program PATH]
 
 enumerate   crashes workloads of up to three steps at every point, in every way, until N distinct
@@ -29,8 +27,9 @@ replay      judges the one state that SPEC names, as enumerate printed it
 fail        fails every call of workloads, of the first N or of all: once, and from then on
 lie         lets every call of workloads lie: a write, a sync or a cut that is lost, a write that lands
             elsewhere, a read of what was there before; of the first N, of all, or of those named
-damage      changes bytes and pages of small databases: all, or one in N that the seed names; of a
-            byte every bit, or one and all
+damage      changes bytes, pages and frames of small databases: all, or about one in N of each kind
+            that the seed names; of a byte every bit, or one and all. --only tries one case, as it was
+            printed with the same options
 kill        kills the `llmdb` command N times (100 unless told otherwise) while it writes, and looks at
             what it left; the one beside this command, unless told otherwise";
 
@@ -90,26 +89,7 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
             println!("{report}");
             Ok(tell(&report.failures))
         }
-        ["damage", options @ ..] => {
-            std::panic::set_hook(Box::new(|_| ()));
-            let plan = damage_plan(options)?;
-            println!("seed {}", plan.seed);
-            let (trees, facts) = (Trees::new(PageSource::Mmap), Facts::new(PageSource::Buffered));
-            let reports = std::thread::scope(|threads| {
-                let steps = ["split", "checkpoint", "overflow", "long", "tree"];
-                let trees = threads.spawn(move || sweep(&trees, &steps, &plan));
-                let steps = ["many", "range", "checkpoint", "long", "overflow", "erase"];
-                let facts = threads.spawn(move || sweep(&facts, &steps, &plan));
-                [trees, facts].map(|thread| thread.join().expect("panics are caught"))
-            });
-            let mut right = true;
-            for report in reports {
-                let report = report?;
-                println!("{report}");
-                right &= tell(&report.failures);
-            }
-            Ok(right)
-        }
+        ["damage", options @ ..] => damage(options),
         ["kill", options @ ..] => {
             let plan = kill_plan(options)?;
             println!("seed {}, in {}", plan.seed, plan.database.display());
@@ -163,15 +143,66 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
+/// In a process of its own, so that a signal is a finding like any other.
+fn damage(options: &[&str]) -> Result<bool, String> {
+    let plan = damage_plan(options)?;
+    if plan.notes.is_some() {
+        // A panic of a thread that judges is a finding, told with its case; one here is a fault of ours.
+        std::panic::set_hook(Box::new(|panic| {
+            if std::thread::current().name() == Some("main") {
+                eprintln!("{panic}");
+            }
+        }));
+        let table = options.chunks(2).any(|option| option[0] == "--table");
+        let all = sweep(&plan, &mut |report| {
+            println!("{report}");
+            for wrong in &report.failures {
+                println!("FAILED {}\n  {}", wrong.case, wrong.why);
+            }
+        })?;
+        println!("{all}");
+        if table {
+            print!("{}", all.table());
+        }
+        return Ok(all.failures.is_empty());
+    }
+    println!("seed {}, {} threads", plan.seed, plan.threads);
+    let text = |error: std::io::Error| error.to_string();
+    let notes = std::env::temp_dir().join(format!("llmdb-sim-damage-{}", std::process::id()));
+    std::fs::create_dir_all(&notes).map_err(text)?;
+    let program = std::env::current_exe().map_err(text)?;
+    let mut child = std::process::Command::new(program);
+    let status = child.arg("damage").args(options).arg("--notes").arg(&notes).status();
+    let status = status.map_err(text)?;
+    if !matches!(status.code(), Some(0..=2)) {
+        println!("FAILED {status}, while one of these was tried:");
+        damage::last_words(&notes).iter().for_each(|case| println!("  {case}"));
+    }
+    std::fs::remove_dir_all(&notes).map_err(text)?;
+    Ok(status.success())
+}
+
 fn damage_plan(options: &[&str]) -> Result<damage::Plan, String> {
-    let mut plan = damage::Plan { one_in: 1, bits: false, seed: 1 };
+    let mut plan =
+        damage::Plan { one_in: 1, seed: 1, threads: threads(), ..damage::Plan::default() };
     for option in options.chunks(2) {
         let [name, value] = option else { return Err(USAGE.to_owned()) };
-        let value: u64 = value.parse().map_err(|_| format!("{value:?} is no number"))?;
+        let number = || value.parse::<u64>().map_err(|_| format!("{value:?} is no number"));
         match *name {
-            "--one-in" => plan.one_in = value.max(1),
-            "--seed" => plan.seed = value,
-            "--bits" => plan.bits = value > 0,
+            "--one-in" => plan.one_in = number()?.max(1),
+            "--seed" => plan.seed = number()?,
+            "--bits" => plan.bits = number()? > 0,
+            "--threads" => plan.threads = number()?.clamp(1, 256) as usize,
+            "--table" => drop(number()?),
+            "--only" => plan.only = Some(number()?),
+            "--notes" => plan.notes = Some(value.into()),
+            "--subject" if damage::subjects().contains(value) => {
+                plan.subject = Some((*value).to_owned());
+            }
+            "--subject" => {
+                let there = damage::subjects().join(", ");
+                return Err(format!("{value:?} is none of {there}"));
+            }
             _ => return Err(USAGE.to_owned()),
         }
     }

@@ -1,11 +1,11 @@
 //! Plain trees, driven through `mvcc`; the oracle is a map.
 
 use crate::trace::{Recorder, Tape};
-use crate::world::World;
+use crate::world::{Storing, World};
 use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
 use llmdb_storage::{Cursor, PageSource, StoreOptions, View};
 use llmdb_vfs::Vfs;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const TREE: &str = "t";
 /// Plain trees, read through a source, on little memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Trees {
-    source: PageSource,
+    storing: Storing,
 }
 
 /// What the trees hold, by tree and key.
@@ -32,6 +32,8 @@ pub struct Contents {
 /// The writes of one transaction.
 type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
+/// What workloads are made of. There are steps beside these, for what [`damage`](crate::damage) is
+/// inflicted on.
 const STEPS: [&str; 18] = [
     "put",
     "overwrite",
@@ -74,7 +76,12 @@ fn value(step: u32, i: usize, len: usize) -> Vec<u8> {
 impl Trees {
     /// Read through `source`.
     pub fn new(source: PageSource) -> Self {
-        Self { source }
+        Self::stored(Storing::plain(source))
+    }
+
+    /// Stored in some way.
+    pub fn stored(storing: Storing) -> Self {
+        Self { storing }
     }
 
     fn options(&self, vfs: Arc<dyn Vfs>) -> EngineOptions {
@@ -84,9 +91,10 @@ impl Trees {
             memory_bytes: MEMORY_BYTES,
             store: StoreOptions {
                 uuid: Some([7; 16]),
-                page_source: self.source,
-                page_cache_bytes: 32 * (4096 + 96),
-                map_bytes: 8 << 20,
+                page_size: self.storing.page_bytes,
+                page_source: self.storing.source,
+                page_cache_bytes: 32 * (self.storing.page_bytes as u64 + 96),
+                map_bytes: self.storing.map_bytes,
                 ..StoreOptions::default()
             },
             ..EngineOptions::default()
@@ -120,12 +128,30 @@ impl Trees {
             "spill" => (0..450)
                 .map(|i| some(format!("s{}", i * 7919 % 450).into_bytes(), i, 330))
                 .collect(),
-            _ => unreachable!("the steps are those of the list"),
+            _ => Trees::bulky(step, n),
+        }
+    }
+
+    /// What only a database that is to be damaged holds.
+    fn bulky(step: &str, n: u32) -> Writes {
+        let text = |i, len| value(n, i, len).iter().map(|byte| b'a' + byte % 4).collect();
+        match step {
+            // They are worth compressing.
+            "texts" => {
+                (0..60).map(|i| (format!("t{i:02}").into_bytes(), Some(text(i, 700)))).collect()
+            }
+            "tome" => vec![(b"tome".to_vec(), Some(text(0, 90_000)))],
+            "paper" => vec![(b"paper".to_vec(), Some(text(0, 25_000)))],
+            // Takes more than a region of pages, and no memory.
+            "vast" => vec![(b"v".to_vec(), Some(vec![0; 140 << 20]))],
+            "narrow" => vec![(b"v".to_vec(), None)],
+            _ => unreachable!("there are no other steps"),
         }
     }
 
     /// One transaction; `durability` says what becomes of it in a crash.
     fn commit(
+        self,
         db: &Engine,
         model: &mut Contents,
         (tree, writes): (&str, Writes),
@@ -136,6 +162,9 @@ impl Trees {
             return Ok(());
         }
         let id = db.create_tree(tree).map_err(text)?;
+        if db.tree_options(id) != self.storing.compression {
+            db.set_tree_options(id, self.storing.compression).map_err(text)?;
+        }
         let mut tx = db.begin(Isolation::Snapshot).map_err(text)?;
         for (key, value) in &writes {
             match value {
@@ -164,7 +193,7 @@ impl World for Trees {
     type Model = Contents;
 
     fn name(&self) -> &'static str {
-        match self.source {
+        match self.storing.source {
             PageSource::Buffered => "trees-buffered",
             _ => "trees",
         }
@@ -184,7 +213,7 @@ impl World for Trees {
         let mut writes: Writes = (0..16).map(|i| (key(i), Some(value(0, i, 700)))).collect();
         writes.push((b"o".to_vec(), Some(value(0, 99, 6_000))));
         let tape = Tape::new(crate::trace::disk());
-        Trees::commit(db, &mut model, (TREE, writes), Durability::Sync, &tape)?;
+        self.commit(db, &mut model, (TREE, writes), Durability::Sync, &tape)?;
         Ok(model)
     }
 
@@ -222,7 +251,7 @@ impl World for Trees {
                     "unlogged" => Durability::Checkpoint,
                     _ => Durability::Sync,
                 };
-                Trees::commit(&db, model, (&tree, writes), durability, tape)?;
+                self.commit(&db, model, (&tree, writes), durability, tape)?;
                 return Ok(db);
             }
         }
@@ -257,6 +286,22 @@ impl World for Trees {
         Ok(hash.finish())
     }
 
+    fn entries(&self, db: &Engine) -> Result<BTreeSet<u64>, String> {
+        let mut entries = BTreeSet::new();
+        let snapshot = db.snapshot();
+        for (name, tree) in db.trees() {
+            let mut cursor = snapshot.cursor(tree);
+            let mut more = cursor.first().map_err(text)?;
+            while more {
+                let mut hash = DefaultHasher::new();
+                (name.as_str(), cursor.key(), &*cursor.value().map_err(text)?).hash(&mut hash);
+                entries.insert(hash.finish());
+                more = cursor.next().map_err(text)?;
+            }
+        }
+        Ok(entries)
+    }
+
     fn verify(&self, db: &Engine) -> Result<(), String> {
         let report = db.verify().map_err(text)?;
         match report.problems.first() {
@@ -266,7 +311,7 @@ impl World for Trees {
     }
 
     fn is_mapped(&self) -> bool {
-        self.source == PageSource::Mmap
+        self.storing.source == PageSource::Mmap
     }
 
     fn close(&self, db: Engine) -> Result<(), String> {

@@ -1,10 +1,33 @@
 //! What is driven, and judged after each crash.
 
 use crate::trace::{Event, Recorder, Tape};
+use llmdb_storage::{PageSource, TreeOptions};
 use llmdb_vfs::{FaultKind, MemVfs, Vfs};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+/// How the database of a world is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Storing {
+    /// What it is read through.
+    pub source: PageSource,
+    /// Bytes of a page.
+    pub page_bytes: usize,
+    /// How what is written is compressed.
+    pub compression: TreeOptions,
+    /// How long its file may become.
+    pub map_bytes: u64,
+}
+
+impl Storing {
+    /// Small pages, as they are.
+    pub fn plain(source: PageSource) -> Self {
+        let compression = TreeOptions::default();
+        Storing { source, page_bytes: 4096, compression, map_bytes: 8 << 20 }
+    }
+}
 
 /// A database, what can be done to it, and the oracle of what it holds.
 pub trait World: Sync {
@@ -51,6 +74,13 @@ pub trait World: Sync {
     /// # Errors
     /// As text.
     fn found(&self, db: &Self::Db) -> Result<u64, String>;
+
+    /// Everything that was written and that it still holds, each write as one number: whatever the fixed
+    /// set of questions asks for, and the rest.
+    ///
+    /// # Errors
+    /// As text.
+    fn entries(&self, db: &Self::Db) -> Result<BTreeSet<u64>, String>;
 
     /// Judges every page, and that every page is accounted for.
     ///

@@ -61,6 +61,9 @@ const VALUE_SAVING: usize = 8;
 const TRUSTED_BYTES_MAX: usize = 1 << 20;
 
 impl Compression {
+    /// All of them.
+    pub const ALL: &'static [Compression] = &[Compression::Lz4, Compression::Zstd];
+
     /// The number that stands for it in the file.
     pub(crate) fn code(self) -> u8 {
         match self {
@@ -70,11 +73,8 @@ impl Compression {
     }
 
     pub(crate) fn of_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Compression::Lz4),
-            2 => Some(Compression::Zstd),
-            _ => None,
-        }
+        // One that is missing from the list is never read.
+        Self::ALL.iter().copied().find(|how| how.code() == code)
     }
 
     /// Its name.

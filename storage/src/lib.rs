@@ -162,6 +162,7 @@ pub use ids::{PageId, PageRef, TreeId, Version};
 pub use image::{BackupReport, Image, OnProgress, Progress, copy_image};
 pub use increment::copy_changes;
 pub use long::{LongWriter, REFERENCE_BYTES_MIN, Reference, Reserve};
+pub use page::Kind as PageKind;
 pub use pager::Pager;
 pub use pin::Pinned;
 pub use reader::{Reader, Roots};

@@ -30,7 +30,7 @@
 //! write (the older page is still there), a misdirected write (another page is there) and a torn
 //! one are all caught when the page is first touched.
 
-use crate::{Error, PageId, PageRef, Result, Version};
+use crate::{Compression, Error, PageId, PageRef, Result, Version};
 
 /// Bytes of the page header.
 pub(crate) const HEADER: usize = 40;
@@ -41,14 +41,47 @@ pub(crate) const PACKED_HEADER: usize = 42;
 /// The smallest and largest page sizes; powers of two between them are allowed.
 pub(crate) const PAGE_SIZES: std::ops::RangeInclusive<usize> = 4096..=65536;
 
-/// What a page holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(crate) enum Kind {
+/// Kinds and the list of them, so that none is left out of it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $code:literal,)+) => {
+        /// What a page with a header holds.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[non_exhaustive]
+        #[repr(u8)]
+        pub enum Kind {
+            $($(#[$doc])* $kind = $code,)+
+        }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind),+];
+        }
+    };
+}
+
+kinds! {
+    /// Entries of a tree.
     Leaf = 1,
+    /// References to nodes of a tree.
     Branch = 2,
+    /// Which pages of a region are in use.
     Bitmap = 3,
+    /// References to bitmaps, or to directories.
     Directory = 4,
+}
+
+impl Kind {
+    /// What a page says that it is, and how it is compressed. `None`: what no page says. Nothing else of
+    /// it is judged.
+    pub fn of(page: &[u8]) -> Option<(Kind, Option<Compression>)> {
+        let code = *page.get(4)?;
+        let kind = Kind::ALL.iter().find(|kind| **kind as u8 == code & 0x0f)?;
+        match code >> 4 {
+            0 => Some((*kind, None)),
+            how if *kind == Kind::Leaf => Some((*kind, Some(Compression::of_code(how)?))),
+            _ => None,
+        }
+    }
 }
 
 /// Field access by offset; the bytes may be untrusted, fields are checked where they are used.
@@ -171,6 +204,21 @@ mod tests {
             0x0b, 0, 0, 0, 0x0c, 0, 0x0e, 0x0d, 0x0f, 0, 0x11, 0x10,
         ];
         assert_eq!(page[..HEADER], golden);
+    }
+
+    #[test]
+    fn a_pages_kind_is_what_it_says() {
+        let page = |kind| [0, 0, 0, 0, kind, 0];
+        let plain: Vec<_> =
+            (0..5).map(|code| Kind::of(&page(code)).map(|(kind, _)| kind)).collect();
+        assert_eq!(plain[0], None);
+        assert_eq!(plain[1..].iter().map(|kind| kind.unwrap()).collect::<Vec<_>>(), Kind::ALL);
+        assert_eq!(Kind::of(&page(0x11)), Some((Kind::Leaf, Some(Compression::Lz4))));
+        assert_eq!(Kind::of(&page(0x21)), Some((Kind::Leaf, Some(Compression::Zstd))));
+        for code in [5, 0x12, 0x31, 0xff] {
+            assert_eq!(Kind::of(&page(code)), None, "{code:#x}");
+        }
+        assert_eq!(Kind::of(&[]), None);
     }
 
     #[test]

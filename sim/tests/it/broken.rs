@@ -8,6 +8,7 @@ use llmdb_sim::trees::Trees;
 use llmdb_sim::world::World;
 use llmdb_storage::PageSource;
 use llmdb_vfs::{EntryKind, File, Lock, LockMode, Map, OpenMode, Result, Vfs};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::IoSlice;
 use std::path::Path;
@@ -131,6 +132,9 @@ impl World for Broken {
     }
     fn found(&self, db: &Self::Db) -> Result<u64, String> {
         self.0.found(db)
+    }
+    fn entries(&self, db: &Self::Db) -> Result<BTreeSet<u64>, String> {
+        self.0.entries(db)
     }
     fn verify(&self, db: &Self::Db) -> Result<(), String> {
         self.0.verify(db)

@@ -1,11 +1,7 @@
-//! A part of what `llmdb-sim fail`, `lie` and `damage` try.
+//! A part of what `llmdb-sim fail` and `lie` try.
 
-use llmdb_sim::damage::{Plan, sweep};
-use llmdb_sim::facts::Facts;
 use llmdb_sim::failures::fail_everywhere;
 use llmdb_sim::lies::lie_everywhere;
-use llmdb_sim::trees::Trees;
-use llmdb_storage::PageSource;
 
 #[test]
 fn any_call_that_fails_once_or_for_ever_leaves_what_was_acknowledged() {
@@ -22,19 +18,4 @@ fn a_device_that_lies_is_told_or_changes_no_answer() {
     let report = lie_everywhere(&["trees:unlogged,put", again].map(str::to_owned)).unwrap();
     assert!(report.failures.is_empty(), "{:#?}", report.failures);
     assert!(report.runs > 500 && report.told > 150 && report.states > 500, "{report}");
-}
-
-#[test]
-fn damage_anywhere_is_told_or_changes_no_answer() {
-    let plan = Plan { one_in: 1500, bits: false, seed: 5 };
-    let trees = Trees::new(PageSource::Mmap);
-    let facts = Facts::new(PageSource::Buffered);
-    let reports = [
-        sweep(&trees, &["overflow", "long", "checkpoint", "tree"], &plan),
-        sweep(&facts, &["many", "checkpoint", "long", "erase"], &plan),
-    ];
-    for report in reports.map(Result::unwrap) {
-        assert!(report.failures.is_empty(), "{:#?}", report.failures);
-        assert!(report.told > 50 && report.same > 50, "{report}");
-    }
 }

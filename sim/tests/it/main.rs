@@ -5,5 +5,6 @@
 
 mod broken;
 mod crashes;
+mod damage;
 mod faults;
 mod promises;
