@@ -16,7 +16,8 @@ const ROWS_MAX: usize = 512;
 /// A fetch ends early once its keys have so many entries' bytes.
 const FETCH_BYTES: usize = 1 << 20;
 
-/// Rows in the order of their keys. An [`Iterator`] of results too: after an error it ends.
+/// Rows in the order of their keys. [`Scan::next_row`] tries again what failed, so that no row is left
+/// out; as an [`Iterator`] of results it ends after the first error.
 #[must_use = "a scan reads nothing until it is asked for rows"]
 pub struct Scan<'r> {
     source: Source<'r>,
@@ -24,9 +25,11 @@ pub struct Scan<'r> {
     /// What is left to fetch.
     range: KeyRange,
     at: At,
-    fetched: VecDeque<Result<Row>>,
+    fetched: VecDeque<Row>,
     fetch_rows: usize,
     more: bool,
+    /// As an iterator it has ended.
+    over: bool,
 }
 
 enum Source<'r> {
@@ -71,7 +74,8 @@ impl<'r> Scan<'r> {
         };
         core.asked.scans.add_one();
         let fetched = VecDeque::new();
-        Self { source, partition, range, at, fetched, fetch_rows: ROWS_MIN, more: true }
+        let (more, over) = (true, false);
+        Self { source, partition, range, at, fetched, fetch_rows: ROWS_MIN, more, over }
     }
 
     /// The same rows, only behind `key`: where a scan that was cut short goes on. One seek.
@@ -80,26 +84,29 @@ impl<'r> Scan<'r> {
         if let Source::Write { rest, .. } = &mut self.source {
             *rest = rest.take().map(|rest| rest.after(self.partition, key));
         }
-        self.fetched.retain(|row| row.as_ref().map_or(true, |row| row.key.as_slice() > key));
+        self.fetched.retain(|row| row.key.as_slice() > key);
         self
     }
 
-    /// The next row; `None` at the end.
+    /// The next row; `None` at the end. After an error the next call reads the same row again: it
+    /// is not passed over.
     ///
     /// # Errors
-    /// Damage. The scan ends with it.
+    /// Damage.
     pub fn next_row(&mut self) -> Result<Option<Row>> {
         while self.fetched.is_empty() && self.more {
-            self.fetch();
+            let fetched = self.fetch();
+            match &self.source {
+                Source::Write { broken, .. } => broken.watch(fetched)?,
+                Source::Read(_) => fetched?,
+            }
         }
-        let row = self.fetched.pop_front().transpose();
-        match &self.source {
-            Source::Write { broken, .. } => broken.watch(row),
-            Source::Read(_) => row,
-        }
+        Ok(self.fetched.pop_front())
     }
 
-    fn fetch(&mut self) {
+    /// Fetches some rows, or none where there are none. An error behind some rows is met again by
+    /// the next fetch.
+    fn fetch(&mut self) -> Result<()> {
         let (range, at, rows) = (&self.range, self.at, self.fetch_rows);
         let fetched = match &self.source {
             Source::Read(held) => held
@@ -115,34 +122,31 @@ impl<'r> Scan<'r> {
             }
         };
         self.fetch_rows = (rows * 2).min(ROWS_MAX);
-        self.more = match fetched {
-            Ok(more) => more,
-            Err(error) => {
-                self.fetched.push_back(Err(error));
-                false
-            }
-        };
-        if let Some(Ok(last)) = self.fetched.back() {
+        if let Some(last) = self.fetched.back() {
             self.range = self.range.clone().after(self.partition, &last.key);
         }
-        if !self.more {
-            self.go_on();
+        let went_on = match fetched {
+            Ok(true) => Ok(true),
+            Ok(false) => self.go_on(),
+            Err(error) => Err(error),
+        };
+        match went_on {
+            Ok(more) => self.more = more,
+            Err(error) if self.fetched.is_empty() => return Err(error),
+            Err(_) => {}
         }
+        Ok(())
     }
 
-    /// Goes on with the keys behind, if own writes were laid over a part of them alone.
-    fn go_on(&mut self) {
-        let Source::Write { view, batch, own, rest, .. } = &mut self.source else { return };
-        let Some(range) = rest.take().filter(|_| !matches!(self.fetched.back(), Some(Err(_))))
-        else {
-            return;
+    /// Goes on with the keys behind, if own writes were laid over a part of them alone; answers
+    /// whether there are such.
+    fn go_on(&mut self) -> Result<bool> {
+        let Source::Write { view, batch, own, rest, .. } = &mut self.source else {
+            return Ok(false);
         };
-        match own.resolve_part(view, range) {
-            Ok((entries, range, behind)) => {
-                (*batch, self.range, *rest, self.more) = (entries, range, behind, true);
-            }
-            Err(error) => self.fetched.push_back(Err(error)),
-        }
+        let Some(range) = rest.clone() else { return Ok(false) };
+        (*batch, self.range, *rest) = own.resolve_part(view, range)?;
+        Ok(true)
     }
 }
 
@@ -152,14 +156,14 @@ fn fetch<V: llmdb_storage::View>(
     range: &KeyRange,
     at: At,
     rows: usize,
-    out: &mut VecDeque<Result<Row>>,
+    out: &mut VecDeque<Row>,
 ) -> Result<bool> {
     let mut scan = reader.scan(range.clone(), at);
     let mut bytes = 0;
     while out.len() < rows && bytes < FETCH_BYTES {
         let Some(row) = scan.next_row()? else { return Ok(false) };
         bytes += row.key.len() + row.segment.value.len();
-        out.push_back(Ok(decode::row(&row)?));
+        out.push_back(decode::row(&row)?);
     }
     Ok(true)
 }
@@ -168,7 +172,12 @@ impl Iterator for Scan<'_> {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Result<Row>> {
-        self.next_row().transpose()
+        if self.over {
+            return None;
+        }
+        let next = self.next_row();
+        self.over = !matches!(next, Ok(Some(_)));
+        next.transpose()
     }
 }
 

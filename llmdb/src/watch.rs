@@ -160,7 +160,8 @@ impl Watch {
     }
 
     /// The writes that are committed, at most `limit` (and at least one) of them; waits for the
-    /// first for at most `timeout`.
+    /// first for at most `timeout`. Where reading on fails after some, these come first and the error
+    /// with the next call.
     ///
     /// # Errors
     /// Those of [`Watch::next_timeout`].
@@ -168,9 +169,10 @@ impl Watch {
         let mut batch = Vec::new();
         batch.extend(self.next_timeout(timeout)?);
         while !batch.is_empty() && batch.len() < limit {
-            match self.next()? {
-                Some(change) => batch.push(change),
-                None => break,
+            match self.next() {
+                Ok(Some(change)) => batch.push(change),
+                // What failed is told by the next call: this one has something to hand out.
+                Ok(None) | Err(_) => break,
             }
         }
         Ok(batch)

@@ -314,7 +314,7 @@ impl State {
         let flight = &mut self.flights[at];
         let outcome = match flight.outcome.as_ref()? {
             Outcome::Retry => Outcome::Retry,
-            Outcome::Failed(error) => Outcome::Failed(error.duplicate()),
+            Outcome::Failed(error) => Outcome::Failed(error.clone()),
         };
         flight.waiting -= 1;
         if flight.waiting == 0 {
@@ -376,7 +376,7 @@ impl<'c> Ticket<'c> {
     /// with its bytes they find out themselves, because they may be looking for another allocation.
     pub(crate) fn fail(self, error: &Error) {
         match error {
-            Error::Vfs(error) => self.give_up(Outcome::Failed(error.duplicate())),
+            Error::Vfs(error) => self.give_up(Outcome::Failed(error.clone())),
             _ => self.give_up(Outcome::Retry),
         }
         std::mem::forget(self);

@@ -18,6 +18,8 @@ pub struct TreeCursor<'s> {
     tree: TreeId,
     /// From the root to the leaf; empty where the cursor stands nowhere.
     path: Vec<Step<'s>>,
+    /// Why it stands nowhere, if a move failed: the next steps fail alike.
+    failed: Option<Box<Error>>,
     key: Vec<u8>,
     /// Kept for its memory.
     spare: Vec<u8>,
@@ -53,6 +55,7 @@ impl<'s> TreeCursor<'s> {
             reader,
             tree,
             path: Vec::new(),
+            failed: None,
             key: Vec::new(),
             spare: Vec::new(),
             read_ahead: ReadAhead::new(),
@@ -62,14 +65,17 @@ impl<'s> TreeCursor<'s> {
     /// Walks down from the root; `choose` picks the entry of each branch. The leaf's index is 0.
     fn descend(&mut self, choose: impl Fn(Node<'_>) -> usize) -> Result<bool> {
         self.path.clear();
+        self.failed = None;
         self.read_ahead.restart();
         let root = self.reader.root(self.tree);
         if root.is_none() {
             return Ok(false);
         }
         let mut at = Where::Anywhere;
-        let page = self.reader.page(root, &mut at)?;
-        self.path.push(Step { page, index: 0, id: root.id, at });
+        match self.reader.page(root, &mut at) {
+            Ok(page) => self.path.push(Step { page, index: 0, id: root.id, at }),
+            Err(error) => return Err(self.fail(error)),
+        }
         self.descend_from_here(choose)?;
         Ok(true)
     }
@@ -96,10 +102,22 @@ impl<'s> TreeCursor<'s> {
                 self.path.push(Step { page, index: 0, id: child.id, at });
                 Ok(())
             }
-            Err(error) => {
-                self.path.clear();
-                Err(error)
-            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Stands nowhere from now on, and remembers why.
+    fn fail(&mut self, error: Error) -> Error {
+        self.path.clear();
+        self.failed = Some(Box::new(error.clone()));
+        error
+    }
+
+    /// What a step gives where the cursor stands nowhere.
+    fn nowhere(&self) -> Result<bool> {
+        match &self.failed {
+            Some(error) => Err((**error).clone()),
+            None => Ok(false),
         }
     }
 
@@ -125,8 +143,7 @@ impl<'s> TreeCursor<'s> {
             return Ok(true);
         }
         let id = self.leaf().id;
-        self.path.clear();
-        Err(Error::corrupt(id, "its keys are out of order with the leaf beside it"))
+        Err(self.fail(Error::corrupt(id, "its keys are out of order with the leaf beside it")))
     }
 
     /// Leaves the exhausted leaf upwards to the nearest branch with a further entry.
@@ -244,7 +261,7 @@ impl Cursor for TreeCursor<'_> {
     }
 
     fn next(&mut self) -> Result<bool> {
-        let Some(leaf) = self.path.last_mut() else { return Ok(false) };
+        let Some(leaf) = self.path.last_mut() else { return self.nowhere() };
         if leaf.index + 1 < leaf.node().count() {
             leaf.index += 1;
             return self.arrive();
@@ -253,7 +270,7 @@ impl Cursor for TreeCursor<'_> {
     }
 
     fn prev(&mut self) -> Result<bool> {
-        let Some(leaf) = self.path.last_mut() else { return Ok(false) };
+        let Some(leaf) = self.path.last_mut() else { return self.nowhere() };
         if leaf.index > 0 {
             leaf.index -= 1;
             return self.arrive();

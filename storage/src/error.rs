@@ -4,7 +4,7 @@ use crate::PageId;
 use std::path::PathBuf;
 
 /// What can go wrong in the file.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A page's bytes are not those that were written.

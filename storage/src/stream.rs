@@ -94,9 +94,15 @@ impl<'s> ValueReader<'s> {
     /// The first damage.
     pub fn check(&mut self) -> Result<()> {
         let at = std::mem::replace(&mut self.at, 0);
-        while self.next_chunk()?.is_some() {}
+        let checked = loop {
+            match self.next_chunk() {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
         self.at = at;
-        Ok(())
+        checked
     }
 
     /// All of it, in one piece.

@@ -5,7 +5,8 @@ use crate::node::Node;
 use crate::page;
 use crate::pager::Where;
 use crate::reader::Reader;
-use crate::{Error, PageRef, Result, TreeId};
+use crate::space::Bitmap;
+use crate::{Error, PageRef, Result, TreeId, space_pages};
 
 /// How a tree is made up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -41,11 +42,16 @@ impl Reader<'_> {
             return Ok(survey);
         }
         let page_size = self.pager().page_size;
-        // Levels fall by one with each step down: no damage makes this go round for ever.
+        let mut seen = Bitmap::new(space_pages::region_pages(page_size));
         let mut todo: Vec<(PageRef, Option<u8>, Where)> = vec![(root, None, Where::Anywhere)];
         while let Some((page_ref, level, mut at)) = todo.pop() {
             let page = self.page(page_ref, &mut at)?;
             let node = Node::new(&page);
+            // Levels fall by one with each step down, so nothing goes round; but pages that many
+            // lead to would be counted many times over.
+            if !seen.set(page_ref.id.0) {
+                return Err(Error::corrupt(page_ref.id, "it is reached twice"));
+            }
             if level.is_some_and(|level| level != node.level()) {
                 return Err(Error::corrupt(page_ref.id, "it is not one level below its parent"));
             }

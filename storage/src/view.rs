@@ -33,7 +33,10 @@ pub trait View {
 /// A position in a tree, in bytewise key order.
 ///
 /// Every move answers whether the cursor stands on an entry afterwards. After `false` it stands
-/// nowhere and only the `seek` family moves it again.
+/// nowhere and only the `seek` family moves it again. After an error it stands nowhere either, and
+/// until one of the `seek` family has worked every step fails again: what could not be read is
+/// neither passed over nor taken for the end. A value that cannot be read leaves the cursor where it
+/// is.
 pub trait Cursor {
     /// Moves to the first entry whose key is at least `key`.
     fn seek(&mut self, key: &[u8]) -> Result<bool>;

@@ -136,6 +136,8 @@ enum Way {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum On {
     Nothing,
+    /// A move of the base failed, and its next steps will.
+    Failed,
     Base,
     /// A write; `base` stands on the entry of the same key.
     WriteOverBase,
@@ -159,10 +161,20 @@ impl<'c, V: View> OverlayCursor<'c, V> {
     }
 
     fn pass_base(&mut self) -> Result<()> {
-        self.on_base = match self.way {
-            Way::Up => self.base.next()?,
-            Way::Down => self.base.prev()?,
-        };
+        self.place_base(|base, way| match way {
+            Way::Up => base.next(),
+            Way::Down => base.prev(),
+        })
+    }
+
+    /// Moves the base; where that fails, the cursor stands nowhere.
+    fn place_base(
+        &mut self,
+        place: impl FnOnce(&mut V::Cursor<'c>, Way) -> Result<bool>,
+    ) -> Result<()> {
+        let on = std::mem::replace(&mut self.on, On::Failed);
+        self.on_base = place(&mut self.base, self.way)?;
+        self.on = on;
         Ok(())
     }
 
@@ -208,11 +220,11 @@ impl<'c, V: View> OverlayCursor<'c, V> {
         let range = self.from..self.to;
         match way {
             Way::Up => {
-                self.on_base = self.base.seek(key)?;
+                self.place_base(|base, _| base.seek(key))?;
                 self.at = first(range, |i| self.batch.get(i).key >= key);
             }
             Way::Down => {
-                self.on_base = self.base.seek_at_most(key)?;
+                self.place_base(|base, _| base.seek_at_most(key))?;
                 self.at = first(range, |i| self.batch.get(i).key > key);
             }
         }
@@ -220,8 +232,14 @@ impl<'c, V: View> OverlayCursor<'c, V> {
     }
 
     fn step(&mut self, way: Way) -> Result<bool> {
-        if self.on == On::Nothing {
-            return Ok(false);
+        match self.on {
+            On::Nothing => return Ok(false),
+            On::Failed => {
+                self.way = way;
+                self.pass_base()?;
+                unreachable!("a cursor whose move failed fails until it is sought anew")
+            }
+            On::Base | On::Write | On::WriteOverBase => {}
         }
         if self.way != way {
             let here = self.key().to_vec();
@@ -249,14 +267,14 @@ impl<V: View> Cursor for OverlayCursor<'_, V> {
 
     fn first(&mut self) -> Result<bool> {
         self.way = Way::Up;
-        self.on_base = self.base.first()?;
+        self.place_base(|base, _| base.first())?;
         self.at = self.from;
         self.settle()
     }
 
     fn last(&mut self) -> Result<bool> {
         self.way = Way::Down;
-        self.on_base = self.base.last()?;
+        self.place_base(|base, _| base.last())?;
         self.at = self.to;
         self.settle()
     }
@@ -271,7 +289,7 @@ impl<V: View> Cursor for OverlayCursor<'_, V> {
 
     fn key(&self) -> &[u8] {
         match self.on {
-            On::Nothing => panic!("the cursor stands on no entry"),
+            On::Nothing | On::Failed => panic!("the cursor stands on no entry"),
             On::Base => self.base.key(),
             On::Write | On::WriteOverBase => {
                 self.write().expect("the cursor stands on a write").key
@@ -282,13 +300,13 @@ impl<V: View> Cursor for OverlayCursor<'_, V> {
     fn value(&self) -> Result<ValueRef<'_>> {
         match self.on {
             On::Base => self.base.value(),
-            On::Nothing | On::Write | On::WriteOverBase => self.entry()?.into_value(),
+            _ => self.entry()?.into_value(),
         }
     }
 
     fn entry(&self) -> Result<Entry<'_>> {
         match self.on {
-            On::Nothing => panic!("the cursor stands on no entry"),
+            On::Nothing | On::Failed => panic!("the cursor stands on no entry"),
             On::Base => self.base.entry(),
             On::Write | On::WriteOverBase => {
                 let write = self.write().expect("the cursor stands on a write");

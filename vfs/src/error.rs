@@ -133,8 +133,29 @@ impl Error {
         Error::Io { op, path: path.to_path_buf(), source }
     }
 
-    /// The same error once more, for another who waited for the same call.
-    pub fn duplicate(&self) -> Error {
+    /// The path that the error is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Error::NotFound { path }
+            | Error::AlreadyExists { path }
+            | Error::IsDirectory { path }
+            | Error::NotADirectory { path }
+            | Error::NotAFile { path }
+            | Error::DirectoryNotEmpty { path }
+            | Error::PermissionDenied { path }
+            | Error::ReadOnly { path }
+            | Error::NoSpace { path }
+            | Error::Locked { path, .. }
+            | Error::ShortRead { path, .. }
+            | Error::Unsupported { path, .. }
+            | Error::Io { path, .. } => path,
+        }
+    }
+}
+
+/// The same error once more: for another who waited for the same call, or who asks again.
+impl Clone for Error {
+    fn clone(&self) -> Error {
         let path = self.path().to_path_buf();
         match self {
             Error::NotFound { .. } => Error::NotFound { path },
@@ -158,25 +179,6 @@ impl Error {
                 };
                 Error::Io { op, path, source }
             }
-        }
-    }
-
-    /// The path that the error is about.
-    pub fn path(&self) -> &Path {
-        match self {
-            Error::NotFound { path }
-            | Error::AlreadyExists { path }
-            | Error::IsDirectory { path }
-            | Error::NotADirectory { path }
-            | Error::NotAFile { path }
-            | Error::DirectoryNotEmpty { path }
-            | Error::PermissionDenied { path }
-            | Error::ReadOnly { path }
-            | Error::NoSpace { path }
-            | Error::Locked { path, .. }
-            | Error::ShortRead { path, .. }
-            | Error::Unsupported { path, .. }
-            | Error::Io { path, .. } => path,
         }
     }
 }

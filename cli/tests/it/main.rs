@@ -4,6 +4,7 @@
 
 mod commands;
 mod crash;
+mod damaged;
 #[cfg(unix)]
 mod ending;
 mod erase;

@@ -18,6 +18,8 @@ pub const SNAPSHOT_AGE_MAX: Option<std::time::Duration> = Some(std::time::Durati
 mod archive;
 #[path = "../it/backup.rs"]
 mod backup;
+#[path = "../it/bitten.rs"]
+mod bitten;
 #[path = "../it/clock.rs"]
 mod clock;
 #[path = "../it/compare.rs"]
@@ -42,6 +44,8 @@ mod limits;
 mod model;
 #[path = "../it/opening.rs"]
 mod opening;
+#[path = "../it/panics.rs"]
+mod panics;
 #[path = "../it/partitions.rs"]
 mod partitions;
 #[path = "../it/read_only.rs"]

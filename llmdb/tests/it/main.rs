@@ -12,6 +12,7 @@ pub const SNAPSHOT_AGE_MAX: Option<std::time::Duration> = None;
 
 mod archive;
 mod backup;
+mod bitten;
 mod clock;
 mod compare;
 mod compression;
@@ -25,6 +26,7 @@ mod limits;
 mod metrics;
 mod model;
 mod opening;
+mod panics;
 mod partitions;
 mod read_only;
 mod repair;

@@ -49,7 +49,9 @@ fn every_question_to_a_state_that_is_too_old_is_refused() {
     assert_too_old(read.value_reader("k"));
     assert_too_old(read.scan(P, "").unwrap().next_row());
     assert_too_old(begun.next_row());
-    assert!(begun.next_row().unwrap().is_none(), "after an error it ends");
+    assert_too_old(begun.next_row());
+    assert_too_old(begun.next().transpose());
+    assert!(begun.next().is_none(), "as an iterator it ends after an error");
     assert_too_old(view.get("k"));
     assert_eq!((read.newest_tx(), read.now().tx), (TxTime(1), TxTime(1)));
     assert_eq!(db.get_as::<String>("k").unwrap().unwrap(), "2");

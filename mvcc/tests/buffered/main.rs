@@ -6,8 +6,12 @@
 /// Where pages are read from.
 pub const SOURCE: llmdb_storage::PageSource = llmdb_storage::PageSource::Buffered;
 
+#[path = "../it/bitten.rs"]
+mod bitten;
 #[path = "../it/concurrency.rs"]
 mod concurrency;
+#[path = "../it/counting.rs"]
+mod counting;
 #[path = "../it/crash.rs"]
 mod crash;
 #[path = "../it/everywhere.rs"]

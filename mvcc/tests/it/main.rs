@@ -6,7 +6,9 @@
 /// Where pages are read from; the same tests run with the other one in `tests/buffered`.
 pub const SOURCE: llmdb_storage::PageSource = llmdb_storage::PageSource::Mmap;
 
+mod bitten;
 mod concurrency;
+mod counting;
 mod crash;
 mod everywhere;
 mod gaps;

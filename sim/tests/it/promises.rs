@@ -68,6 +68,28 @@ fn every_promise_names_tests_that_there_are() {
     assert!(tests > 300, "{tests}");
 }
 
+/// Each line of the table of what bit others names tests that there are.
+#[test]
+fn what_bit_others_is_held_off_by_tests_that_there_are() {
+    let (_, functions) = sources();
+    let text = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let section = text.split("\n## What bit others\n").nth(1).expect("the section");
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [what, tests, who] = cells[..] else { panic!("{row}: three cells") };
+        let names: Vec<&str> = quoted(tests).filter(|word| is_name_of_a_test(word)).collect();
+        assert!(!names.is_empty() && !who.trim().is_empty(), "{what}: no test, or nobody");
+        for name in names {
+            assert!(functions.contains(name), "{what}: there is no test {name}");
+        }
+        count += 1;
+    }
+    assert!(count >= 24, "{count} rows");
+}
+
 /// The anchor that a heading gets.
 fn anchor(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');

@@ -8,6 +8,8 @@ pub const SOURCE: llmdb_storage::PageSource = llmdb_storage::PageSource::Buffere
 
 #[path = "../it/bench_like.rs"]
 mod bench_like;
+#[path = "../it/bitten.rs"]
+mod bitten;
 #[path = "../it/compression.rs"]
 mod compression;
 #[path = "../it/crafted.rs"]

@@ -7,6 +7,7 @@
 pub const SOURCE: llmdb_storage::PageSource = llmdb_storage::PageSource::Mmap;
 
 mod bench_like;
+mod bitten;
 mod compression;
 mod crafted;
 mod density;

@@ -1,7 +1,7 @@
 //! Found by review: bytes that pass every checksum and still say what cannot be. Whoever crafted
 //! them gets an error, never a panic.
 
-use crate::crafted::{SIZE, UUID, bytes_of, sample, store};
+use crate::crafted::{SIZE, bytes_of, sample, seal, store};
 use crate::harness::{PATH, Small, options};
 use llmdb_storage::*;
 use llmdb_vfs::Vfs;
@@ -30,11 +30,7 @@ fn craft_leaf(vfs: &Arc<dyn Vfs>, tree: TreeId, edit: impl Fn(&mut [u8])) {
         if is_leaf && page[8..16] == (i as u64).to_le_bytes() {
             let mut page = page.to_vec();
             edit(&mut page);
-            let mut crc = crc32fast::Hasher::new_with_initial(crc32fast::hash(&UUID));
-            crc.update(&page[8..16]);
-            crc.update(&page[24..28]);
-            crc.update(&page[4..]);
-            page[..4].copy_from_slice(&crc.finalize().to_le_bytes());
+            seal(&mut page);
             store(vfs, i * SIZE, &page);
             found += 1;
         }
@@ -148,11 +144,7 @@ fn a_bitmap_that_forgets_pages_never_panics() {
         if page[4] == 3 && page[8..16] == (i as u64).to_le_bytes() {
             let mut page = page.to_vec();
             page[40..200].fill(0);
-            let mut crc = crc32fast::Hasher::new_with_initial(crc32fast::hash(&UUID));
-            crc.update(&page[8..16]);
-            crc.update(&page[24..28]);
-            crc.update(&page[4..]);
-            page[..4].copy_from_slice(&crc.finalize().to_le_bytes());
+            seal(&mut page);
             store(&vfs, i * SIZE, &page);
         }
     }

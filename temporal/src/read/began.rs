@@ -10,13 +10,15 @@ use std::fmt;
 /// Facts by where they begin to hold.
 ///
 /// Two sources are merged: the index of those that begin at another time than their own
-/// transaction's, and, for those that begin right then, the index of transactions.
+/// transaction's, and, for those that begin right then, the index of transactions. After an error it
+/// ends.
 pub struct Began<'v, V: View + 'v> {
     reader: Reader<'v, V>,
     valid: Interval,
     tx: TxTime,
     index: V::Cursor<'v>,
     started: bool,
+    over: bool,
     at_once: Changes<'v, V>,
     next: [Option<Change<'v>>; 2],
 }
@@ -38,6 +40,7 @@ impl<'v, V: View> Reader<'v, V> {
             tx,
             index: self.view.cursor(self.trees.valid),
             started: false,
+            over: false,
             at_once: self.changes(transactions),
             next: [None, None],
         };
@@ -50,6 +53,9 @@ impl<'v, V: View> Iterator for Began<'v, V> {
     type Item = Result<Change<'v>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
         let from = |next: &Option<Change<'_>>| next.as_ref().map(|change| change.valid_from);
         let indexed = match (from(&self.next[0]), from(&self.next[1])) {
             (Some(a), Some(b)) => a <= b,
@@ -62,7 +68,10 @@ impl<'v, V: View> Iterator for Began<'v, V> {
         };
         match refill {
             Ok(change) => self.next[usize::from(!indexed)] = change,
-            Err(error) => return Some(Err(error)),
+            Err(error) => {
+                self.over = true;
+                return Some(Err(error));
+            }
         }
         taken.map(Ok)
     }

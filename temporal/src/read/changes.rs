@@ -8,13 +8,14 @@ use llmdb_storage::{Cursor, ValueRef, View};
 use std::fmt;
 use std::ops::Range;
 
-/// Writes in the order of (tx, op).
+/// Writes in the order of (tx, op). After an error it ends.
 pub struct Changes<'v, V: View + 'v> {
     reader: Reader<'v, V>,
     lines: V::Cursor<'v>,
     from: [u8; 12],
     tx_to: TxTime,
     started: bool,
+    over: bool,
     /// The keys that are wanted; `None` for all.
     within: Option<KeyRange>,
     /// The last write that was looked at, wanted or not.
@@ -63,7 +64,8 @@ impl<'v, V: View> Reader<'v, V> {
 
     fn changes_from(&self, from: [u8; 12], tx_to: TxTime) -> Changes<'v, V> {
         let lines = self.view.cursor(self.trees.changes);
-        Changes { reader: *self, lines, from, tx_to, started: false, within: None, passed: None }
+        let (started, over) = (false, false);
+        Changes { reader: *self, lines, from, tx_to, started, over, within: None, passed: None }
     }
 
     /// One line of the index, with its value and note.
@@ -101,7 +103,12 @@ impl<'v, V: View> Iterator for Changes<'v, V> {
     type Item = Result<Change<'v>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_where(|_, _| true).transpose()
+        if self.over {
+            return None;
+        }
+        let next = self.next_where(|_, _| true);
+        self.over = !matches!(next, Ok(Some(_)));
+        next.transpose()
     }
 }
 

@@ -8,12 +8,14 @@ use crate::{At, PartitionId, Result, TreeName};
 use llmdb_storage::{Cursor, View};
 use std::fmt;
 
-/// The keys of a range whose visible value differs between two points, by key.
+/// The keys of a range whose visible value differs between two points, by key. After an error it
+/// ends.
 pub struct Diff<'v, V: View + 'v> {
     reader: Reader<'v, V>,
     range: KeyRange,
     heads: V::Cursor<'v>,
     started: bool,
+    over: bool,
     a: At,
     b: At,
 }
@@ -40,7 +42,7 @@ impl<'v, V: View> Reader<'v, V> {
     /// events differ.
     pub fn diff(&self, range: KeyRange, a: At, b: At) -> Diff<'v, V> {
         let heads = self.view.cursor(self.trees.heads);
-        Diff { reader: *self, range, heads, started: false, a, b }
+        Diff { reader: *self, range, heads, started: false, over: false, a, b }
     }
 
     /// The segment at a located rectangle, read on its own.
@@ -59,7 +61,12 @@ impl<'v, V: View> Iterator for Diff<'v, V> {
     type Item = Result<DiffRow<'v>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_row().transpose()
+        if self.over {
+            return None;
+        }
+        let next = self.next_row();
+        self.over = !matches!(next, Ok(Some(_)));
+        next.transpose()
     }
 }
 

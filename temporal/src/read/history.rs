@@ -12,7 +12,8 @@ use std::fmt;
 
 /// The rectangles of one key, by tx_from, then valid_from.
 ///
-/// They are disjoint, and cover exactly the points (V, T) at which an event answers.
+/// They are disjoint, and cover exactly the points (V, T) at which an event answers. After an error
+/// it ends.
 pub struct History<'v, V> {
     reader: Reader<'v, V>,
     events: Events<'v, V>,
@@ -103,7 +104,11 @@ impl<'v, V: View> Iterator for History<'v, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rect = self.rects.next()?;
-        Some(self.rectangle(&rect))
+        let rectangle = self.rectangle(&rect);
+        if rectangle.is_err() {
+            self.rects = Vec::new().into_iter();
+        }
+        Some(rectangle)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Scan<'v, V: View + 'v> {
     range: KeyRange,
     at: At,
     started: bool,
+    /// The row under the cursor could not be read: it comes next.
+    due: bool,
     user_key: Vec<u8>,
 }
 
@@ -33,20 +35,22 @@ impl<'v, V: View> Reader<'v, V> {
     /// Scans the keys of `range` at `at`. To go on after a row, scan `range.after(..)` its key.
     pub fn scan(&self, range: KeyRange, at: At) -> Scan<'v, V> {
         let heads = self.view.cursor(self.trees.heads);
-        Scan { reader: *self, heads, range, at, started: false, user_key: Vec::new() }
+        Scan { reader: *self, heads, range, at, started: false, due: false, user_key: Vec::new() }
     }
 }
 
 impl<V: View> Scan<'_, V> {
-    /// The next row; `None` at the end.
+    /// The next row; `None` at the end. After an error the next call is about the same row: none is
+    /// left out.
     ///
     /// # Errors
     /// What reading the trees gave.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>> {
         let (located, start, long) = loop {
-            if !self.step()? {
+            if !self.due && !self.step()? {
                 return Ok(None);
             }
+            self.due = true;
             let (head, start) = Head::decode(&self.heads.value()?)?;
             let located = match locate::locate_in_head(&head, self.at) {
                 Some(located) => located,
@@ -59,7 +63,7 @@ impl<V: View> Scan<'_, V> {
                 Located::Head(rect) | Located::Elsewhere(rect) if !rect.absence => {
                     break (located, start, head.long);
                 }
-                _ => {}
+                _ => self.due = false,
             }
         };
         let entry = self.heads.key();
@@ -77,6 +81,7 @@ impl<V: View> Scan<'_, V> {
             }
             Located::Nowhere => unreachable!("the loop ends on a located value"),
         };
+        self.due = false;
         Ok(Some(Row { key: &self.user_key, segment }))
     }
 

@@ -10,7 +10,7 @@ use llmdb_storage::{Cursor, ValueRef, View};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// The events of a range of keys: by key, and newest first for each.
+/// The events of a range of keys: by key, and newest first for each. After an error it ends.
 pub struct Versions<'v, V: View + 'v> {
     reader: Reader<'v, V>,
     range: KeyRange,
@@ -18,6 +18,7 @@ pub struct Versions<'v, V: View + 'v> {
     events: V::Cursor<'v>,
     values: Events<'v, V>,
     started: bool,
+    over: bool,
     /// Whether anything was ever retired, of any partition.
     retired: bool,
     key: Option<Current>,
@@ -69,6 +70,7 @@ impl<'v, V: View> Reader<'v, V> {
             events: self.view.cursor(self.trees.events),
             values: self.events(),
             started: false,
+            over: false,
             retired: false,
             key: None,
         }
@@ -89,7 +91,12 @@ impl<'v, V: View> Iterator for Versions<'v, V> {
     type Item = Result<Version<'v>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_version().transpose()
+        if self.over {
+            return None;
+        }
+        let next = self.next_version();
+        self.over = !matches!(next, Ok(Some(_)));
+        next.transpose()
     }
 }
 

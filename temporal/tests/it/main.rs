@@ -1,6 +1,7 @@
 //! The temporal layer held against its oracle, on trees in a map.
 #![allow(clippy::unwrap_used, reason = "a failed read is a failed test")]
 
+mod bitten;
 mod compare;
 mod cost;
 mod deep;

@@ -6,6 +6,7 @@ mod concurrency;
 mod crashes;
 mod damage;
 mod failures;
+mod holes;
 mod incarnations;
 mod lifecycle;
 mod pieces;
