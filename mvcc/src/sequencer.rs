@@ -180,13 +180,24 @@ impl Sequencer {
 
     /// Logs and applies one record; answers where the log ends after it.
     fn enter(&mut self, log: &Log, record: Record<'_>, batch: Option<&Batch>) -> Result<Lsn> {
-        let (header, body) = record.encode();
-        log.reserve(HEADER + body.len())?;
-        self.settle_log_charge();
-        self.charge_log(log, HEADER + body.len())?;
+        self.make_room(log, record.encode().1.len())?;
         if let Some(batch) = batch {
             self.writer.apply(batch)?;
         }
+        self.append(log, record)
+    }
+
+    /// Sees to it that a record with so long a body can be appended, with memory for it.
+    fn make_room(&mut self, log: &Log, body_len: usize) -> Result<()> {
+        log.reserve(HEADER + body_len)?;
+        self.settle_log_charge();
+        self.charge_log(log, HEADER + body_len)
+    }
+
+    /// Logs a record for which room was made, and what it says was done; answers where the log ends
+    /// after it. What was done and cannot be logged stops writing.
+    fn append(&mut self, log: &Log, record: Record<'_>) -> Result<Lsn> {
+        let (header, body) = record.encode();
         match log.append(self.seq + 1, &[&header, body]) {
             Ok(lsn) => {
                 self.seq += 1;
@@ -202,10 +213,11 @@ impl Sequencer {
         self.check_writable()?;
         shared.pager.check_sizes(name.as_bytes(), &[])?;
         let log = self.start_log(shared)?;
-        log.reserve(HEADER + name.len())?;
+        // Before the tree is made: one that is there and not in the log would take commits that no
+        // recovery can bring back.
+        self.make_room(&log, name.len())?;
         let tree = self.writer.create_tree(name);
-        let record = Record::NewTree { mark: self.mark, tree, name };
-        let lsn = self.enter(&log, record, None)?;
+        let lsn = self.append(&log, Record::NewTree { mark: self.mark, tree, name })?;
         self.applied(Some(lsn));
         Ok(tree)
     }

@@ -3,7 +3,7 @@
 
 use crate::rectangles::{Op, Rectangles, When};
 use crate::retention::{Answered, Wanted};
-use crate::trace::{Recorder, Tape};
+use crate::trace::Tape;
 use crate::world::{Storing, World};
 use llmdb::vfs::Vfs;
 use llmdb::{
@@ -230,13 +230,13 @@ impl World for Facts {
         Ok(model)
     }
 
-    fn step(
+    fn act(
         &self,
-        db: Db,
+        db: &Db,
         model: &mut Beliefs,
         step: &str,
         tape: &Arc<Tape<Beliefs>>,
-    ) -> Result<Db, String> {
+    ) -> Result<bool, String> {
         model.steps += 1;
         let name = format!("p{}", model.steps);
         match step {
@@ -246,31 +246,27 @@ impl World for Facts {
                 db.finish_erasures().map_err(text)?;
                 if !std::mem::take(&mut model.unfinished) {
                     // There was nothing to do.
-                    return Ok(db);
+                    return Ok(true);
                 }
             }
-            "reopen" => {
-                db.close().map_err(text)?;
-                tape.acknowledge();
-                return self.open(Arc::new(Recorder(tape.clone())));
-            }
+            "reopen" => return Ok(false),
             "rollback" => {
                 let mut tx = db.begin().map_err(text)?;
                 tx.put("l", value(model.steps, 0, 40_000)).map_err(text)?;
                 tx.put("a", b"never").map_err(text)?;
                 tx.rollback();
-                return Ok(db);
+                return Ok(true);
             }
             "erase" => {
                 model.oracle.erase(0, b"a");
                 model.unfinished = true;
                 Facts::upkeep(model, tape, || db.erase("a"))?;
-                return Ok(db);
+                return Ok(true);
             }
             "pin" => {
                 model.pins.push(model.tx);
                 Facts::upkeep(model, tape, || db.name_checkpoint(&name, None))?;
-                return Ok(db);
+                return Ok(true);
             }
             "retain" => {
                 let policy = Retention::all_for(Duration::from_micros(KEPT_US as u64));
@@ -286,13 +282,13 @@ impl World for Facts {
             step => {
                 let ops = Facts::ops(step, model.steps);
                 let durability = if step == "async" { Durability::Async } else { Durability::Sync };
-                Facts::commit(&db, model, &ops, durability, tape)?;
-                return Ok(db);
+                Facts::commit(db, model, &ops, durability, tape)?;
+                return Ok(true);
             }
         }
         // All that was committed is durable: in the file, or in the log.
         tape.acknowledge();
-        Ok(db)
+        Ok(true)
     }
 
     fn expected(&self, model: &Beliefs) -> u64 {

@@ -25,7 +25,8 @@
 //! - [`explore`]: one workload, many points, many choices, each judged; [`enumerate`]: every
 //!   workload; [`spec`]: one state, as text; [`minimise`]: the least that still fails.
 //!
-//! - [`failures`]: every call of a workload fails; [`lies`]: every one lies; [`damage`]: every byte and page of a database is
+//! - [`failures`]: every call of a workload fails; [`lies`]: every one lies; [`refusals`]: every take of
+//!   memory is refused; [`damage`]: every byte and page of a database is
 //!   changed.
 //! - [`kill`]: a real process, killed at random moments.
 //!
@@ -62,6 +63,8 @@ pub mod lies;
 pub mod minimise;
 #[cfg(feature = "engine")]
 mod random;
+#[cfg(feature = "engine")]
+pub mod refusals;
 #[cfg(feature = "engine")]
 pub mod spec;
 #[cfg(feature = "engine")]

@@ -9,14 +9,15 @@ use llmdb_sim::explore::Failure;
 use llmdb_sim::failures::{self, fail_everywhere};
 use llmdb_sim::kill;
 use llmdb_sim::lies::{self, lie_everywhere};
+use llmdb_sim::refusals::{self, refuse_everywhere};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const USAGE: &str = "\
 usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
        llmdb-sim replay SPEC
-       llmdb-sim fail [--first N]
-       llmdb-sim lie [--first N] [WORKLOAD...]
+       llmdb-sim fail [--first N | WORKLOAD...]
+       llmdb-sim lie [--first N | WORKLOAD...]
        llmdb-sim damage [--one-in N] [--seed N] [--bits 1] [--threads N] [--table 1]
                         [--subject NAME [--only N]]
        llmdb-sim kill [--rounds N] [--seed N] [--program PATH]
@@ -24,7 +25,8 @@ usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
 enumerate   crashes workloads of up to three steps at every point, in every way, until N distinct
             states were judged (20000 unless told otherwise)
 replay      judges the one state that SPEC names, as enumerate printed it
-fail        fails every call of workloads, of the first N or of all: once, and from then on
+fail        fails every call of workloads, and refuses every take of memory: once, and from then on; of
+            the first N, of all, or of those named, as trees:put,checkpoint
 lie         lets every call of workloads lie: a write, a sync or a cut that is lost, a write that lands
             elsewhere, a read of what was there before; of the first N, of all, or of those named
 damage      changes bytes, pages and frames of small databases: all, or about one in N of each kind
@@ -59,29 +61,22 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
         }
         ["fail", options @ ..] => {
             std::panic::set_hook(Box::new(|_| ()));
-            let first = match options {
-                [] => usize::MAX,
-                ["--first", n] => n.parse().map_err(|_| format!("{n:?} is no number"))?,
-                _ => return Err(USAGE.to_owned()),
-            };
-            let workloads: Vec<String> = failures::workloads().into_iter().take(first).collect();
+            let workloads = some_of(failures::workloads(), options)?;
             let mut report = failures::Report::default();
             for part in in_threads(&workloads, &fail_everywhere) {
                 report.add(part?);
             }
             println!("{report}");
-            Ok(tell(&report.failures))
+            let mut refused = refusals::Report::default();
+            for part in in_threads(&workloads, &refuse_everywhere) {
+                refused.add(part?);
+            }
+            println!("{refused}");
+            Ok(tell(&report.failures) & tell(&refused.failures))
         }
         ["lie", options @ ..] => {
             std::panic::set_hook(Box::new(|_| ()));
-            let workloads = match options {
-                ["--first", n] => {
-                    let first = n.parse().map_err(|_| format!("{n:?} is no number"))?;
-                    lies::workloads().into_iter().take(first).collect()
-                }
-                [] => lies::workloads(),
-                named => named.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
-            };
+            let workloads = some_of(lies::workloads(), options)?;
             let mut report = lies::Report::default();
             for part in in_threads(&workloads, &lie_everywhere) {
                 report.add(part?);
@@ -122,6 +117,18 @@ fn tell(failures: &[Failure]) -> bool {
         println!("FAILED {}\n  {}", failure.spec, failure.why);
     }
     failures.is_empty()
+}
+
+/// All workloads, the first N, or those that are named.
+fn some_of(all: Vec<String>, options: &[&str]) -> Result<Vec<String>, String> {
+    match options {
+        [] => Ok(all),
+        ["--first", n] => {
+            let first = n.parse().map_err(|_| format!("{n:?} is no number"))?;
+            Ok(all.into_iter().take(first).collect())
+        }
+        named => Ok(named.iter().map(|name| (*name).to_owned()).collect()),
+    }
 }
 
 /// What `work` says of each workload, one at a time in each thread.

@@ -1,6 +1,6 @@
 //! Plain trees, driven through `mvcc`; the oracle is a map.
 
-use crate::trace::{Recorder, Tape};
+use crate::trace::Tape;
 use crate::world::{Storing, World};
 use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
 use llmdb_storage::{Cursor, PageSource, StoreOptions, View};
@@ -217,31 +217,26 @@ impl World for Trees {
         Ok(model)
     }
 
-    fn step(
+    fn act(
         &self,
-        db: Engine,
+        db: &Engine,
         model: &mut Contents,
         step: &str,
         tape: &Arc<Tape<Contents>>,
-    ) -> Result<Engine, String> {
+    ) -> Result<bool, String> {
         model.steps += 1;
         match step {
             "checkpoint" => drop(db.checkpoint().map_err(text)?),
             "shrink" => drop(db.shrink().map_err(text)?),
             "wipe" => drop(db.wipe().map_err(text)?),
-            "reopen" => {
-                db.close().map_err(text)?;
-                tape.acknowledge();
-                drop(db);
-                return self.open(Arc::new(Recorder(tape.clone())));
-            }
+            "reopen" => return Ok(false),
             "rollback" => {
                 let tree = db.create_tree(TREE).map_err(text)?;
                 let mut tx = db.begin(Isolation::Snapshot).map_err(text)?;
                 tx.put(tree, b"l", &value(model.steps, 0, 40_000)).map_err(text)?;
                 tx.put(tree, b"k00", b"never").map_err(text)?;
                 tx.rollback();
-                return Ok(db);
+                return Ok(true);
             }
             step => {
                 let writes = Trees::writes(model, step);
@@ -251,13 +246,13 @@ impl World for Trees {
                     "unlogged" => Durability::Checkpoint,
                     _ => Durability::Sync,
                 };
-                self.commit(&db, model, (&tree, writes), durability, tape)?;
-                return Ok(db);
+                self.commit(db, model, (&tree, writes), durability, tape)?;
+                return Ok(true);
             }
         }
         // Everything committed is in the file.
         tape.acknowledge();
-        Ok(db)
+        Ok(true)
     }
 
     fn expected(&self, model: &Contents) -> u64 {

@@ -54,17 +54,37 @@ pub trait World: Sync {
     /// As text.
     fn prepare(&self, db: &Self::Db) -> Result<Self::Model, String>;
 
-    /// Does a step, and says on the tape what is issued and acknowledged.
+    /// Does a step that leaves it open, and says on the tape what is issued and acknowledged; `false`
+    /// for one that does not.
     ///
     /// # Errors
     /// As text: no step fails on a disk that does not.
+    fn act(
+        &self,
+        db: &Self::Db,
+        model: &mut Self::Model,
+        step: &str,
+        tape: &Arc<Tape<Self::Model>>,
+    ) -> Result<bool, String>;
+
+    /// Does any step.
+    ///
+    /// # Errors
+    /// As [`World::act`].
     fn step(
         &self,
         db: Self::Db,
         model: &mut Self::Model,
         step: &str,
         tape: &Arc<Tape<Self::Model>>,
-    ) -> Result<Self::Db, String>;
+    ) -> Result<Self::Db, String> {
+        if self.act(&db, model, step, tape)? {
+            return Ok(db);
+        }
+        self.close(db)?;
+        tape.acknowledge();
+        self.open(Arc::new(Recorder(tape.clone())))
+    }
 
     /// One number for all answers that the model gives to a fixed set of questions.
     fn expected(&self, model: &Self::Model) -> u64;

@@ -40,6 +40,8 @@ pub struct Budget {
     total: AtomicU64,
     peak: AtomicU64,
     uses: [AtomicU64; USES],
+    #[cfg(feature = "faults")]
+    refusals: Option<crate::Refusals>,
 }
 
 /// Bytes in use, by what for.
@@ -74,6 +76,8 @@ impl Budget {
             total: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             uses: [const { AtomicU64::new(0) }; USES],
+            #[cfg(feature = "faults")]
+            refusals: crate::Refusals::of_thread(),
         }
     }
 
@@ -97,6 +101,10 @@ impl Budget {
     fn take_below(&self, limit: u64, what: MemoryUse, bytes: u64) -> bool {
         if bytes == 0 {
             return true;
+        }
+        #[cfg(feature = "faults")]
+        if self.refusals.as_ref().is_some_and(crate::Refusals::is_refused) {
+            return false;
         }
         let fits = |total: u64| total.checked_add(bytes).filter(|total| *total <= limit);
         let Ok(before) = self.total.fetch_update(Relaxed, Relaxed, fits) else { return false };

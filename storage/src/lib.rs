@@ -114,6 +114,8 @@ mod pin;
 mod read_ahead;
 #[allow(unsafe_code, reason = "a reader rests on its pin")]
 mod reader;
+#[cfg(feature = "faults")]
+mod refusals;
 #[allow(unsafe_code, reason = "values are read by the writer that moves them")]
 mod relocate;
 mod restore;
@@ -166,6 +168,8 @@ pub use page::Kind as PageKind;
 pub use pager::Pager;
 pub use pin::Pinned;
 pub use reader::{Reader, Roots};
+#[cfg(feature = "faults")]
+pub use refusals::Refusals;
 pub use relocate::Relocation;
 pub use restore::Restoring;
 pub use runs::{MakeFile, Merge, Newest, Runs};

@@ -186,3 +186,39 @@ fn a_log_of_many_budgets_is_replayed_within_one() {
     assert!(contents(&after, tree) == expected);
     verify(&after);
 }
+
+/// Found by refusing every take of memory: a tree whose making found no memory for the log was there
+/// all the same, so that the next commit to it was acknowledged, and no recovery could bring it back.
+#[test]
+fn a_tree_for_which_there_was_no_memory_is_not_there() {
+    let vfs = MemVfs::new();
+    let options =
+        || EngineOptions { memory_bytes: 1 << 20, auto_checkpoint: false, ..options(&vfs) };
+    let engine = Engine::open(path(), options()).unwrap();
+    let first = engine.create_tree("first").unwrap();
+    let left = || {
+        let memory = engine.stats().memory;
+        memory.limit - memory.limit / 16 - memory.total
+    };
+    // Transactions hold all memory; none so much that it is spilled.
+    let mut held = Vec::new();
+    while left() >= 4096 {
+        let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+        for i in 0..60u32 {
+            if left() >= 4096 {
+                tx.put(first, &i.to_be_bytes(), &[7; 1000]).unwrap();
+            }
+        }
+        held.push(tx);
+    }
+    let refused = engine.create_tree("second").unwrap_err();
+    assert!(refused.is_retryable(), "{refused}");
+    assert_eq!(engine.tree("second"), None);
+    drop(held);
+    let second = engine.create_tree("second").unwrap();
+    commit(&engine, second, &[(b"k".to_vec(), b"v".to_vec())], Durability::Sync);
+    let vfs = vfs.crash_losing_all();
+    let engine = Engine::open(path(), crate::harness::options(&vfs)).unwrap();
+    let second = engine.tree("second").unwrap();
+    assert_eq!(contents(&engine, second), Map::from([(b"k".to_vec(), b"v".to_vec())]));
+}

@@ -118,14 +118,14 @@ impl World for Broken {
     fn prepare(&self, db: &Self::Db) -> Result<Self::Model, String> {
         self.0.prepare(db)
     }
-    fn step(
+    fn act(
         &self,
-        db: Self::Db,
+        db: &Self::Db,
         model: &mut Self::Model,
         step: &str,
         tape: &Arc<Tape<Self::Model>>,
-    ) -> Result<Self::Db, String> {
-        self.0.step(db, model, step, tape)
+    ) -> Result<bool, String> {
+        self.0.act(db, model, step, tape)
     }
     fn expected(&self, model: &Self::Model) -> u64 {
         self.0.expected(model)
