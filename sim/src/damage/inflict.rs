@@ -197,9 +197,13 @@ impl Sample {
         } else {
             (count / IDLE_MAX).max(IDLE_ONE_IN.min(count / IDLE_MIN))
         };
+        let least = match hits {
+            Use::Meta | Use::SegmentHeader => LEAST_OF_HEADERS,
+            _ => LEAST,
+        };
         match self.one_in {
             1 => thin.max(1),
-            one_in => (one_in * thin.max(1)).min(count / LEAST).max(1),
+            one_in => (one_in * thin.max(1)).min(count / least).max(1),
         }
     }
 }
@@ -210,6 +214,8 @@ const IDLE_ONE_IN: u64 = 16;
 const IDLE_MAX: u64 = 20_000;
 /// At least about so many of each kind.
 const LEAST: u64 = 8;
+/// They are short, and each of their fields matters otherwise.
+const LEAST_OF_HEADERS: u64 = 48;
 
 /// Everything that is to be done to a file, in an order that is always the same.
 pub(super) fn each(part: &Part, sample: &Sample, found: &mut dyn FnMut(Damage)) {
