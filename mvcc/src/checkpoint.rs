@@ -48,6 +48,7 @@ impl Shared {
     /// Writes the newest state to the file while commits go on, and lets go of the log before it.
     /// Does nothing if nothing was committed since the last one.
     pub(crate) fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.free_left_over();
         let mut last = self.checkpointing.lock();
         self.sequencer.lock().check_writable()?;
         let report = self.checkpoint_in_turn(&mut last)?;

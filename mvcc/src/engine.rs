@@ -206,7 +206,7 @@ impl Engine {
         let mut sequencer = shared.sequencer.lock();
         let sealed = sequencer.writer.seal();
         let (seq, mark) = (sequencer.seq, sequencer.mark);
-        let state = State { version: sealed.version, roots: sealed.roots, seq, mark };
+        let state = State::of(sealed, seq, mark);
         sequencer.publish(&shared.published, Arc::new(state));
         shared.visible.announce(seq);
         shared.load.set_dirty_bytes(sequencer.dirty_bytes());
@@ -262,7 +262,7 @@ impl Engine {
         self.begin_by(BegunBy::Database, isolation)
     }
 
-    fn begin_by(&self, by: BegunBy, isolation: Isolation) -> Result<WriteTx<'_>> {
+    pub(crate) fn begin_by(&self, by: BegunBy, isolation: Isolation) -> Result<WriteTx<'_>> {
         if self.shared.visible.is_over() {
             self.shared.sequencer.lock().check_writable()?;
         }
@@ -403,10 +403,8 @@ impl Engine {
         let snapshot = self.snapshot();
         let trees: Vec<_> = {
             let writer = &self.shared.sequencer.lock().writer;
-            writer
-                .trees()
-                .map(|(name, tree)| (name.to_owned(), tree, writer.tree_options(tree)))
-                .collect()
+            let trees = snapshot.trees();
+            trees.map(|(name, tree)| (name.to_owned(), tree, writer.tree_options(tree))).collect()
         };
         let (mark, vfs) = ((snapshot.seq(), snapshot.mark()), &self.shared.vfs);
         Ok(copy_trees(&snapshot.reader(), &trees, mark, vfs, dest, progress)?)

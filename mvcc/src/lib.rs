@@ -34,6 +34,7 @@
 //! - `record`: what a commit leaves in the log; `sequencer`: the order of commits; `visible`:
 //!   waiting for one's own; `keeper`: what happens some time after
 //! - `archive`, `replay`: records kept beyond the log, and applied on top of a backup; `backup`
+//! - `drop_tree`: dropping a tree, and giving its pages back
 //! - `wipe`: leaving nothing of what is gone in any file
 //! - `checkpoint`, `engine`: from memory to the file, opening, recovery, closing; `stats`
 //! - `metrics`, `histogram`: what it did so far; `span`: the same for `tracing`
@@ -60,6 +61,8 @@
 //! - **M9** Recovery takes the pages of every value that the log names before it applies anything.
 //!   A record that was not proven durable and whose value is not all there ends the log; one that
 //!   was proven durable is not judged until it is read.
+//! - **M10** The number of a tree is given once: whatever log, archive or increment names it means no
+//!   other tree.
 //!
 //! # Not here
 //!
@@ -74,6 +77,7 @@ mod backup;
 mod bulk;
 mod checkpoint;
 mod conflict;
+mod drop_tree;
 mod engine;
 mod error;
 mod histogram;

@@ -89,6 +89,11 @@ impl KeyLocks {
         })?;
         Ok(first)
     }
+
+    /// A key of `tree` that somebody else than `tx` has locked.
+    pub(crate) fn held_in(&self, tx: TxnId, tree: TreeId) -> Option<LockKey> {
+        self.table.lock().held_in(tx, tree)
+    }
 }
 
 impl Shared {

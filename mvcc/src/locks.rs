@@ -119,6 +119,14 @@ impl LockTable {
         self.queues.get(key).is_some_and(|queue| queue.front() != Some(&tx))
     }
 
+    /// A key of `tree` that somebody else than `tx` has locked.
+    pub(crate) fn held_in(&self, tx: TxnId, tree: TreeId) -> Option<LockKey> {
+        let in_tree = |(key, queue): &(&LockKey, &VecDeque<TxnId>)| {
+            key.0 == tree && queue.front() != Some(&tx)
+        };
+        self.queues.iter().find(in_tree).map(|(key, _)| key.clone())
+    }
+
     fn before(&self, tx: TxnId, key: &LockKey) -> Vec<TxnId> {
         let queue = self.queues.get(key).into_iter().flatten();
         queue.take_while(|other| **other != tx).copied().collect()

@@ -7,7 +7,7 @@
 //! leads to.
 
 use crate::slots::{Pinned, Slot, Slots, Tenure};
-use llmdb_storage::{Roots, Version};
+use llmdb_storage::{Roots, Sealed, TreeId, Version};
 use std::collections::BTreeMap;
 use std::ptr;
 use std::sync::Arc;
@@ -19,10 +19,20 @@ use std::time::{Duration, Instant};
 pub(crate) struct State {
     pub(crate) version: Version,
     pub(crate) roots: Roots,
+    /// Its trees by name.
+    pub(crate) names: Arc<BTreeMap<String, TreeId>>,
     /// Number of the newest commit in it.
     pub(crate) seq: u64,
     /// The layer above's mark of that commit.
     pub(crate) mark: i64,
+}
+
+impl State {
+    /// A version that was sealed, and the newest commit in it.
+    pub(crate) fn of(sealed: Sealed, seq: u64, mark: i64) -> State {
+        let Sealed { version, roots, names } = sealed;
+        State { version, roots, names, seq, mark }
+    }
 }
 
 /// The half of publication that readers use.

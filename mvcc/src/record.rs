@@ -8,6 +8,7 @@
 //!           0; body: writes as in a batch, in (tree, key) order, one a key; logged in pieces and
 //!           replayed so, without ever being in memory as a whole
 //!   kind 4, options of a tree: its number; body: compression of pages u8, of values u8
+//!   kind 5, a tree was dropped: its number; no body
 //! ```
 
 use crate::{Error, Result};
@@ -38,6 +39,10 @@ pub(crate) enum Record<'a> {
         tree: TreeId,
         options: &'a [u8; TreeOptions::BYTES],
     },
+    DropTree {
+        mark: i64,
+        tree: TreeId,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -48,6 +53,7 @@ impl<'a> Record<'a> {
             Record::NewTree { mark, tree, name } => (2, tree.0, mark, name.as_bytes()),
             Record::Large { mark, has_references } => (3, u32::from(has_references), mark, &[][..]),
             Record::Options { mark, tree, options } => (4, tree.0, mark, &options[..]),
+            Record::DropTree { mark, tree } => (5, tree.0, mark, &[][..]),
         };
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&kind.to_le_bytes());
@@ -71,6 +77,7 @@ impl<'a> Record<'a> {
                 let options = body.try_into().ok()?;
                 Some(Record::Options { mark, tree: TreeId(u32_at(4)), options })
             }
+            5 if body.is_empty() => Some(Record::DropTree { mark, tree: TreeId(u32_at(4)) }),
             _ => None,
         }
     }
@@ -187,9 +194,10 @@ impl<'a> Record<'a> {
             }
             Some(Record::NewTree { mark, tree, name }) => {
                 writer.pager().check_sizes(name.as_bytes(), &[])?;
-                if writer.create_tree(name) != tree {
+                if writer.tree(name).is_some() || writer.next_tree() != Some(tree) {
                     return Err(llmdb_storage::Error::NoSuchTree { tree }.into());
                 }
+                writer.create_tree(name);
                 Ok(mark)
             }
             Some(Record::Large { mark, .. }) => {
@@ -199,6 +207,10 @@ impl<'a> Record<'a> {
             Some(Record::Options { mark, tree, options }) => {
                 let options = TreeOptions::decode(options).ok_or_else(bad)?;
                 writer.set_tree_options(tree, options)?;
+                Ok(mark)
+            }
+            Some(Record::DropTree { mark, tree }) => {
+                writer.drop_tree(tree)?;
                 Ok(mark)
             }
             None => Err(bad()),
@@ -234,6 +246,8 @@ pub(crate) enum Logged<'r> {
     NewTree { tree: TreeId, name: &'r str },
     /// A tree stores from now on what is written to it in another way.
     Options { tree: TreeId, options: TreeOptions },
+    /// A tree was dropped.
+    DropTree { tree: TreeId },
 }
 
 impl Record<'_> {
@@ -255,6 +269,10 @@ impl Record<'_> {
             Record::Options { mark, tree, options } => {
                 let options = TreeOptions::decode(options).ok_or_else(mangled)?;
                 each(Logged::Options { tree, options })?;
+                return Ok(mark);
+            }
+            Record::DropTree { mark, tree } => {
+                each(Logged::DropTree { tree })?;
                 return Ok(mark);
             }
             Record::Commit { mark, .. } | Record::Large { mark, .. } => mark,
@@ -344,6 +362,9 @@ mod tests {
         let (header, body) = record.encode();
         assert_eq!(header, *b"\x04\0\0\0\x03\0\0\0\x01\0\0\0\0\0\0\0");
         assert_eq!(body, [1, 2]);
+        let (header, body) = Record::DropTree { mark: 4, tree: TreeId(0x0102) }.encode();
+        assert_eq!(header, *b"\x05\0\0\0\x02\x01\0\0\x04\0\0\0\0\0\0\0");
+        assert_eq!(body, b"");
         let (header, body) = Record::Commit { mark: 3, batch: b"batch" }.encode();
         assert_eq!(header, *b"\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0");
         assert_eq!(body, b"batch");
@@ -353,5 +374,8 @@ mod tests {
     fn records_of_another_kind_are_refused() {
         assert!(Record::decode(&[0; HEADER]).is_none());
         assert!(Record::decode(&[1; HEADER - 1]).is_none());
+        let dropped = Record::DropTree { mark: 4, tree: TreeId(2) }.encode().0;
+        assert!(Record::decode(&dropped).is_some());
+        assert!(Record::decode(&[&dropped[..], b"more"].concat()).is_none());
     }
 }

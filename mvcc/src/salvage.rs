@@ -159,6 +159,7 @@ fn apply(to: &mut Salvage, logged: Logged<'_>) -> Result<()> {
         Logged::Write(write) => to.apply(write)?,
         Logged::NewTree { tree, name } => to.add_tree(name, tree),
         Logged::Options { tree, options } => to.set_tree_options(tree, options)?,
+        Logged::DropTree { tree } => to.drop_tree(tree)?,
     }
     Ok(())
 }

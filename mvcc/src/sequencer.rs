@@ -179,7 +179,12 @@ impl Sequencer {
     }
 
     /// Logs and applies one record; answers where the log ends after it.
-    fn enter(&mut self, log: &Log, record: Record<'_>, batch: Option<&Batch>) -> Result<Lsn> {
+    pub(crate) fn enter(
+        &mut self,
+        log: &Log,
+        record: Record<'_>,
+        batch: Option<&Batch>,
+    ) -> Result<Lsn> {
         self.make_room(log, record.encode().1.len())?;
         if let Some(batch) = batch {
             self.writer.apply(batch)?;
@@ -213,6 +218,9 @@ impl Sequencer {
         self.check_writable()?;
         shared.pager.check_sizes(name.as_bytes(), &[])?;
         let log = self.start_log(shared)?;
+        if self.writer.next_tree().is_none() {
+            return Err(llmdb_storage::Error::TooManyTrees.into());
+        }
         // Before the tree is made: one that is there and not in the log would take commits that no
         // recovery can bring back.
         self.make_room(&log, name.len())?;
@@ -299,7 +307,7 @@ impl Sequencer {
     }
 
     /// Takes note that a commit was applied; `needs` where it has to be durable to be seen.
-    fn applied(&mut self, needs: Option<Lsn>) {
+    pub(crate) fn applied(&mut self, needs: Option<Lsn>) {
         let open = self.open.get_or_insert_default();
         open.0 = open.0.max(needs);
     }
@@ -311,9 +319,8 @@ impl Sequencer {
 
     /// Takes up what was sealed as the newest group; open commits are part of it.
     pub(crate) fn push_sealed(&mut self, sealed: Sealed) {
-        let Sealed { version, roots } = sealed;
         let needs = self.open.take().unwrap_or_default();
-        let state = Arc::new(State { version, roots, seq: self.seq, mark: self.mark });
+        let state = Arc::new(State::of(sealed, self.seq, self.mark));
         self.sealed.push_back(Group { state, needs });
     }
 
@@ -634,7 +641,7 @@ impl Shared {
     }
 
     /// The sequencer, at a moment when all that was committed is in the log or in the file.
-    fn logged_sequencer(&self) -> Result<MutexGuard<'_, Sequencer>> {
+    pub(crate) fn logged_sequencer(&self) -> Result<MutexGuard<'_, Sequencer>> {
         loop {
             self.settle_unlogged()?;
             let sequencer = self.sequencer.lock();

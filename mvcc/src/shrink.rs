@@ -63,6 +63,7 @@ impl Shared {
         // Slots are about to be written, and then say that the log is needed.
         sequencer.start_log(self)?;
         drop(sequencer);
+        self.free_dropped();
         let pages_before = self.pager.file_pages();
         let mut report = ShrinkReport { pages_before, pages_after: pages_before, pages_moved: 0 };
         // What was dropped before is free from here on: there is room to move to.

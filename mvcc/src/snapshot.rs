@@ -66,6 +66,16 @@ impl<'e> Snapshot<'e> {
         self.state.mark
     }
 
+    /// The tree that was named `name` in this state.
+    pub fn tree(&self, name: &str) -> Option<TreeId> {
+        self.state.names.get(name).copied()
+    }
+
+    /// All trees of this state, by name.
+    pub fn trees(&self) -> impl Iterator<Item = (&str, TreeId)> {
+        self.state.names.iter().map(|(name, tree)| (name.as_str(), *tree))
+    }
+
     /// Its trees. What is read through this does not notice that a lease ends.
     pub fn reader(&self) -> Reader<'_> {
         // SAFETY: the version is live for as long as `self` is borrowed: its slot is firm and not

@@ -4,6 +4,7 @@
 //! the log. To be rid of it, in this order:
 //!
 //! ```text
+//!   dropped trees all of their pages are given back             a step a lock
 //!   separators    made of keys that are there                   a step a lock
 //!   log           what comes next begins a segment of its own
 //!   checkpoints   two: both retained meta pages lead to states of now on, the log before is given
@@ -64,6 +65,8 @@ impl Engine {
 
 impl Shared {
     fn wipe(&self, last: &mut Checkpointing) -> Result<Wiped> {
+        self.free_dropped();
+        self.sequencer.lock().writer.check_dropped()?;
         self.renew_separators()?;
         {
             let mut sequencer = self.sequencer.lock();
@@ -106,6 +109,9 @@ impl Shared {
             while let Some(next) = from {
                 let mut sequencer = self.sequencer.lock();
                 sequencer.check_writable()?;
+                if !sequencer.writer.trees().any(|(_, id)| id == tree) {
+                    break; // dropped meanwhile
+                }
                 from = sequencer.writer.renew_separators(tree, &next, LEAVES)?;
             }
         }

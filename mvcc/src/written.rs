@@ -11,6 +11,8 @@ pub(crate) enum Written {
     Few(Arc<Batch>),
     /// At least so much.
     Many(Arc<Touched>),
+    /// Every key of a tree: it was dropped.
+    All(TreeId),
 }
 
 impl Written {
@@ -18,6 +20,7 @@ impl Written {
         match self {
             Written::Few(batch) => batch.memory_bytes(),
             Written::Many(touched) => touched.memory_bytes(),
+            Written::All(_) => 0,
         }
     }
 
@@ -25,6 +28,7 @@ impl Written {
         match self {
             Written::Few(batch) => batch.touches_key(tree, key),
             Written::Many(touched) => touched.touches_key(tree, key),
+            Written::All(dropped) => tree == *dropped,
         }
     }
 
@@ -32,6 +36,7 @@ impl Written {
         match self {
             Written::Few(batch) => batch.touches(tree, from, to),
             Written::Many(touched) => touched.touches(tree, from, to),
+            Written::All(dropped) => tree == *dropped,
         }
     }
 }

@@ -82,6 +82,7 @@ pub fn workloads() -> Vec<String> {
         "facts:erase,finish",
         "trees:unlogged,put",
         "trees:grow,reopen",
+        "trees-buffered:drop,checkpoint",
     ];
     let mut all: Vec<String> = first.iter().map(|workload| (*workload).to_owned()).collect();
     let trees = Trees::new(PageSource::Mmap);

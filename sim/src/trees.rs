@@ -3,7 +3,7 @@
 use crate::trace::Tape;
 use crate::world::{Storing, World};
 use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
-use llmdb_storage::{Cursor, PageSource, StoreOptions, View};
+use llmdb_storage::{Cursor, PageSource, StoreOptions, TreeId, View};
 use llmdb_vfs::Vfs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,6 +24,7 @@ pub struct Trees {
 /// What the trees hold, by tree and key.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
+    trees: BTreeSet<String>,
     entries: BTreeMap<(String, Vec<u8>), Vec<u8>>,
     /// Steps done, so that no two write the same.
     steps: u32,
@@ -34,7 +35,7 @@ type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// What workloads are made of. There are steps beside these, for what [`damage`](crate::damage) is
 /// inflicted on.
-const STEPS: [&str; 18] = [
+const STEPS: [&str; 19] = [
     "put",
     "overwrite",
     "delete",
@@ -48,6 +49,7 @@ const STEPS: [&str; 18] = [
     "async",
     "unlogged",
     "tree",
+    "drop",
     "rollback",
     "reopen",
     "shorten",
@@ -149,6 +151,24 @@ impl Trees {
         }
     }
 
+    /// The tree of that name, made if there is none.
+    fn create(
+        db: &Engine,
+        model: &mut Contents,
+        tree: &str,
+        tape: &Tape<Contents>,
+    ) -> Result<TreeId, String> {
+        let is_new = model.trees.insert(tree.to_owned());
+        if is_new {
+            tape.issue(model.clone());
+        }
+        let id = db.create_tree(tree).map_err(text)?;
+        if is_new {
+            tape.acknowledge();
+        }
+        Ok(id)
+    }
+
     /// One transaction; `durability` says what becomes of it in a crash.
     fn commit(
         self,
@@ -161,7 +181,7 @@ impl Trees {
         if writes.is_empty() {
             return Ok(());
         }
-        let id = db.create_tree(tree).map_err(text)?;
+        let id = Trees::create(db, model, tree, tape)?;
         if db.tree_options(id) != self.storing.compression {
             db.set_tree_options(id, self.storing.compression).map_err(text)?;
         }
@@ -231,11 +251,22 @@ impl World for Trees {
             "wipe" => drop(db.wipe().map_err(text)?),
             "reopen" => return Ok(false),
             "rollback" => {
-                let tree = db.create_tree(TREE).map_err(text)?;
+                let tree = Trees::create(db, model, TREE, tape)?;
                 let mut tx = db.begin(Isolation::Snapshot).map_err(text)?;
                 tx.put(tree, b"l", &value(model.steps, 0, 40_000)).map_err(text)?;
                 tx.put(tree, b"k00", b"never").map_err(text)?;
                 tx.rollback();
+                return Ok(true);
+            }
+            // The largest, or one of those that came after it.
+            "drop" => {
+                let Some(tree) = model.trees.pop_first() else { return Ok(true) };
+                model.entries.retain(|(of, _), _| *of != tree);
+                tape.issue(model.clone());
+                match db.drop_tree(&tree).map_err(text)? {
+                    true => tape.acknowledge(),
+                    false => return Err(format!("there is no tree {tree}")),
+                }
                 return Ok(true);
             }
             step => {
@@ -257,6 +288,7 @@ impl World for Trees {
 
     fn expected(&self, model: &Contents) -> u64 {
         let mut hash = DefaultHasher::new();
+        model.trees.hash(&mut hash);
         for ((tree, key), value) in &model.entries {
             (tree.as_str(), key.as_slice(), value.as_slice()).hash(&mut hash);
         }
@@ -267,6 +299,7 @@ impl World for Trees {
         let mut hash = DefaultHasher::new();
         let mut trees = db.trees();
         trees.sort();
+        trees.iter().map(|(name, _)| name).collect::<BTreeSet<_>>().hash(&mut hash);
         let snapshot = db.snapshot();
         for (name, tree) in &trees {
             let mut cursor = snapshot.cursor(*tree);

@@ -99,8 +99,8 @@ impl Writer {
         done
     }
 
-    fn has_tree(&self, tree: TreeId) -> bool {
-        tree.0 != 0 && (tree.0 as usize) < self.roots.len()
+    pub(crate) fn has_tree(&self, tree: TreeId) -> bool {
+        tree.0 != 0 && self.roots.get(tree).is_some()
     }
 
     /// A part of an [attempt](Writer::attempt): applies writes that come in order, each key after

@@ -70,7 +70,7 @@ impl Writer {
         self.write_catalog()?;
         let (space_pages, replaced) = self.place_space_pages()?;
         let (extra, top, depth) = self.fill_space_pages(&space_pages);
-        let catalog = self.roots[0];
+        let catalog = self.roots.get(TreeId(0)).expect("the catalog is a tree");
         let sealed = self.seal();
         let meta = Meta {
             generation: self.meta.generation + 1,
@@ -107,9 +107,10 @@ impl Writer {
         }
         let changed = self.catalog.take_changed(&self.roots);
         let mut edit = Edit::new(self, TreeId(0));
-        let written = changed
-            .iter()
-            .try_for_each(|(name, value)| edit.put(name.as_bytes(), value, Form::INLINE));
+        let written = changed.iter().try_for_each(|(key, value)| match value {
+            Some(value) => edit.put(key, value, Form::INLINE),
+            None => edit.delete(key),
+        });
         if let Err(error) = &written {
             self.poison(error);
         }

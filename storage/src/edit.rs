@@ -40,11 +40,11 @@ impl<'w> Edit<'w> {
     }
 
     fn root(&self) -> PageRef {
-        self.writer.roots[self.tree.0 as usize]
+        self.writer.roots.get(self.tree).expect("only trees that are there are edited")
     }
 
     pub(crate) fn set_root(&mut self, root: PageRef) {
-        self.writer.roots[self.tree.0 as usize] = root;
+        self.writer.roots.set(self.tree, root);
     }
 
     /// The node at a level of the path.
@@ -232,12 +232,6 @@ impl<'w> Edit<'w> {
         }
         let id: PageId = self.path[leaf].page.id;
         let (extents, _) = Extents::decode(cell.body, id, self.pager.page_size)?;
-        for &(page, pages) in &extents.parts {
-            match extents.logged {
-                true => self.writer.drop_logged(page, pages, extents.birth)?,
-                false => self.writer.drop_pages(page, pages, extents.birth)?,
-            }
-        }
-        Ok(())
+        self.writer.drop_value(&extents)
     }
 }

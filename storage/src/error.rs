@@ -84,6 +84,9 @@ pub enum Error {
         /// The number asked for.
         tree: crate::TreeId,
     },
+    /// So many trees were made that none gets a number: those of dropped trees are not given again.
+    #[error("all {} numbers of trees were given", u32::MAX - 1)]
+    TooManyTrees,
     /// A setting out of range.
     #[error("{what}")]
     BadOption {

@@ -87,6 +87,17 @@ impl Filling {
         Ok(())
     }
 
+    /// Drops a tree.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTree`](crate::Error::NoSuchTree)
+    pub fn drop_tree(&mut self, tree: TreeId) -> Result<()> {
+        let writer = &mut self.opened.writer;
+        writer.drop_tree(tree)?;
+        while writer.free_dropped(usize::MAX) {}
+        Ok(())
+    }
+
     /// Closes the database cleanly, with the number and the mark of the last commit in it, judges
     /// every page of it, and gives it its name, durably.
     ///

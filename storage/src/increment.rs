@@ -228,7 +228,7 @@ fn changed_pages(pager: &Pager, image: &Image, since: Version) -> Result<Bitmap>
             changed.set(page.id.0);
         }
     }
-    let catalog = [meta.catalog];
+    let catalog = [(TreeId(0), meta.catalog)];
     // SAFETY: the image is held, so nothing that it reaches is edited, freed or written over.
     let reader = unsafe { Reader::over(pager, &catalog) };
     let mut roots = vec![meta.catalog];

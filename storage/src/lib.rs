@@ -37,7 +37,8 @@
 //!   bytes are; `cache`, `pin`: pages read into memory of a fixed size, and what keeps them there
 //! - `reader`, `cursor`, `read_ahead`: reading a version
 //! - `writer`: the owner of all that changes; `apply`: what it applies; `edit`, `entries`, `split`,
-//!   `spread`, `merge`, `trend`: changing a tree; `catalog`: the trees by name
+//!   `spread`, `merge`, `trend`: changing a tree; `catalog`, `roots`: the trees by name and by number;
+//!   `dropped`: giving back the pages of those that were dropped
 //! - [`Budget`]: memory, whoever uses it; `spill`: room for frames; `undo`: taking a batch back
 //! - `space`: free pages in memory; `space_pages`: the same in the file
 //! - `checkpoint`, `store`, `verify`: making it durable, opening it, judging it
@@ -67,6 +68,8 @@
 //! - **I7** A batch is applied whole or not at all. What fails half-way goes back to the roots
 //!   before it; where that cannot be, the writer is poisoned.
 //! - **I8** Frames are taken from the budget before they are used; it is never exceeded.
+//! - **I9** A page of a dropped tree is below exactly one of the parts that the catalog has, or was
+//!   dropped itself.
 //!
 //! # Not here
 //!
@@ -86,6 +89,7 @@ mod catalog;
 mod checkpoint;
 mod compress;
 mod cursor;
+mod dropped;
 #[allow(unsafe_code, reason = "the writer edits frames that no reader can reach")]
 mod edit;
 mod entries;
@@ -119,6 +123,7 @@ mod refusals;
 #[allow(unsafe_code, reason = "values are read by the writer that moves them")]
 mod relocate;
 mod restore;
+mod roots;
 mod runs;
 mod salvage;
 mod separators;
@@ -167,11 +172,12 @@ pub use long::{LongWriter, REFERENCE_BYTES_MIN, Reference, Reserve};
 pub use page::Kind as PageKind;
 pub use pager::Pager;
 pub use pin::Pinned;
-pub use reader::{Reader, Roots};
+pub use reader::Reader;
 #[cfg(feature = "faults")]
 pub use refusals::Refusals;
 pub use relocate::Relocation;
 pub use restore::Restoring;
+pub use roots::Roots;
 pub use runs::{MakeFile, Merge, Newest, Runs};
 pub use salvage::{LostRange, Salvage, SalvageReport, TreeSalvage};
 pub use source::PageSource;

@@ -617,11 +617,11 @@ mod tests {
             assert!(load(root));
             assert!(!load(stale));
         };
-        check(opened.writer.roots[tree.0 as usize], &opened.pager);
+        check(opened.writer.roots.get(tree).unwrap(), &opened.pager);
         let checkpoint = opened.writer.begin_checkpoint(opened.mark).unwrap();
         checkpoint.write(&opened.pager).unwrap();
         checkpoint.commit(&opened.pager).unwrap();
         opened.writer.finish_checkpoint(checkpoint);
-        check(opened.writer.roots[tree.0 as usize], &opened.pager);
+        check(opened.writer.roots.get(tree).unwrap(), &opened.pager);
     }
 }

@@ -6,26 +6,16 @@ use crate::entry::{Entry, LongValue};
 use crate::node::{Form, Node};
 use crate::pager::{Pager, Where};
 use crate::pin::Pinned;
+use crate::roots::{Root, Roots, place_of};
 use crate::{Error, PageId, PageRef, Result, TreeId, ValueRef, View};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
-
-/// The root of every tree at one version, by tree number; cheap to clone.
-#[derive(Clone, Default)]
-pub struct Roots(pub(crate) Arc<[PageRef]>);
-
-impl fmt::Debug for Roots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Roots({} trees)", self.0.len())
-    }
-}
 
 /// All trees as one version has them.
 #[derive(Clone, Copy)]
 pub struct Reader<'s> {
     pager: &'s Pager,
-    roots: &'s [PageRef],
+    roots: &'s [Root],
 }
 
 impl fmt::Debug for Reader<'_> {
@@ -48,7 +38,7 @@ impl<'s> Reader<'s> {
     ///
     /// # Safety
     /// As [`Reader::new`].
-    pub(crate) unsafe fn over(pager: &'s Pager, roots: &'s [PageRef]) -> Self {
+    pub(crate) unsafe fn over(pager: &'s Pager, roots: &'s [Root]) -> Self {
         Reader { pager, roots }
     }
 
@@ -61,8 +51,9 @@ impl<'s> Reader<'s> {
         self.pager.key_len_max()
     }
 
+    #[inline]
     pub(crate) fn root(&self, tree: TreeId) -> PageRef {
-        self.roots.get(tree.0 as usize).copied().unwrap_or(PageRef::NONE)
+        place_of(self.roots, tree).map_or(PageRef::NONE, |at| self.roots[at].1)
     }
 
     /// The page that `page_ref`, found under these roots, names.

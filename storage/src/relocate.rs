@@ -52,8 +52,13 @@ impl Writer {
         let mut since_spill = 0;
         let mut path: Vec<Level> = Vec::new();
         for _ in 0..leaves {
-            if at.tree.0 as usize >= self.roots.len() {
-                return Ok(true);
+            match self.roots.first_from(at.tree) {
+                Some(tree) if tree == at.tree => {}
+                Some(tree) => {
+                    (at.tree, at.key) = (tree, Vec::new());
+                    path.clear();
+                }
+                None => return Ok(true),
             }
             if self.make_room(&mut since_spill)? {
                 path.clear();

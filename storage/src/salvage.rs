@@ -173,6 +173,22 @@ impl Salvage {
         self.places.insert(tree, (place, to));
     }
 
+    /// A tree of the damaged file was dropped: what was salvaged of it, and of what is lost, goes.
+    ///
+    /// # Errors
+    /// Those of the scratch database.
+    pub fn drop_tree(&mut self, tree: TreeId) -> Result<()> {
+        self.flush()?;
+        let Some((place, to)) = self.places.remove(&tree) else { return Ok(()) };
+        self.filling.drop_tree(to)?;
+        self.report.trees.remove(place);
+        self.places.retain(|_, (other, _)| *other != place);
+        for (other, _) in self.places.values_mut() {
+            *other -= usize::from(*other > place);
+        }
+        Ok(())
+    }
+
     /// Makes what was applied visible to [`Salvage::reader`].
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::checkpoint::CommitMark;
 use crate::meta::{self, Meta, Slots};
 use crate::pager::Pager;
 use crate::reader::Reader;
+use crate::roots::RootList;
 use crate::space::{Bitmap, Pending, Space, SpaceConfig};
 use crate::space_pages::{self, SpacePages};
 use crate::writer::Writer;
@@ -201,10 +202,7 @@ fn load_catalog(writer: &mut Writer) -> Result<()> {
     let (root, pager) = (writer.meta.catalog, writer.pager.clone());
     let mut catalog = Catalog::new();
     catalog.set_next(writer.meta.next_tree);
-    if u64::from(writer.meta.next_tree) > pager.file_pages() + u64::from(u16::MAX) {
-        return Err(Error::corrupt(root.id, "the catalog counts more trees than can be"));
-    }
-    let roots = [root];
+    let roots = [(TreeId(0), root)];
     // SAFETY: the file was just opened; nothing is edited, freed or written before this returns.
     let reader = unsafe { Reader::over(&pager, &roots) };
     let mut cursor = reader.walk(TreeId(0));
@@ -213,8 +211,7 @@ fn load_catalog(writer: &mut Writer) -> Result<()> {
         catalog.load(cursor.key(), &cursor.value()?, root.id)?;
         more = cursor.next()?;
     }
-    writer.roots = catalog.roots();
-    writer.roots[0] = root;
+    writer.roots = RootList::new(root, catalog.roots());
     pager.set_page_compression(catalog.page_compression())?;
     writer.catalog = catalog;
     Ok(())
@@ -252,7 +249,7 @@ fn blank_writer(pager: Arc<Pager>, meta: Meta, space: Space) -> Writer {
         dirty: empty(),
         version: meta.version.next(),
         salt: 0,
-        roots: vec![PageRef::NONE],
+        roots: RootList::new(PageRef::NONE, std::iter::empty()),
         catalog: Catalog::new(),
         cleared: Pending::default(),
         half_applied: false,

@@ -6,13 +6,14 @@
 //! since are in use again. Numbers of versions are not given twice: what is made next is stamped
 //! anew, wherever the spilled pages of the batch lie in the file.
 
+use crate::roots::RootList;
 use crate::space::Bitmap;
 use crate::writer::Writer;
-use crate::{PageId, PageRef, Version};
+use crate::{PageId, Version};
 
 /// The version being made, before a batch.
 pub(crate) struct Undo {
-    roots: Vec<PageRef>,
+    roots: RootList,
     used: Bitmap,
     /// Born in or after it: made by the batch.
     since: Version,

@@ -10,7 +10,8 @@ use crate::image::{OnProgress, Progress};
 use crate::node::Node;
 use crate::page;
 use crate::pager::{Pager, Where};
-use crate::reader::{Reader, Roots};
+use crate::reader::Reader;
+use crate::roots::{Root, Roots};
 use crate::space::Bitmap;
 use crate::stream::ValueReader;
 use crate::writer::{Sealed, Writer};
@@ -64,6 +65,8 @@ pub struct Verification {
     pager: Arc<Pager>,
     version: Version,
     roots: Roots,
+    /// What is left of dropped trees.
+    dropped: Vec<Root>,
     /// The pages that count as in use for this version.
     in_use: Bitmap,
     /// Those of them that hold the bitmaps of the newest meta page.
@@ -100,6 +103,7 @@ impl Writer {
             pager: self.pager.clone(),
             version,
             roots,
+            dropped: self.catalog.parts.iter().collect(),
             in_use: self.space.in_use_at(version),
             space_pages: space_pages.map(|(page, _)| page.id).collect(),
             page_count: self.space.page_count(),
@@ -119,9 +123,16 @@ impl Verification {
             steps: 0,
             progress,
         };
-        for tree in 0..self.roots.0.len() as u32 {
-            walk.tree(TreeId(tree));
+        for &(tree, root) in self.roots.0.iter().filter(|(_, root)| !root.is_none()) {
+            walk.report.trees += 1;
+            walk.tree(tree, root);
         }
+        // Pages in use like others, of which nobody counts the entries any more.
+        let entries = walk.report.entries;
+        for &(tree, root) in &self.dropped {
+            walk.tree(tree, root);
+        }
+        walk.report.entries = entries;
         walk.accounts();
         walk.report
     }
@@ -175,12 +186,7 @@ impl Walk<'_> {
         new == pages
     }
 
-    fn tree(&mut self, tree: TreeId) {
-        let root = self.of.roots.0[tree.0 as usize];
-        if root.is_none() {
-            return;
-        }
-        self.report.trees += 1;
+    fn tree(&mut self, tree: TreeId, root: PageRef) {
         let low = Vec::new();
         let mut todo = vec![Todo { page: root, level: None, low, high: None, at: Where::Anywhere }];
         while let Some(next) = todo.pop() {

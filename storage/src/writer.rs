@@ -13,10 +13,12 @@ use crate::frames::{FrameId, FreeFrames};
 use crate::meta::Meta;
 use crate::page;
 use crate::pager::Pager;
-use crate::reader::{Reader, Roots};
+use crate::reader::Reader;
+use crate::roots::{RootList, Roots};
 use crate::space::{Bitmap, Pending, Run, Space, SpaceError};
 use crate::space_pages::SpacePages;
 use crate::{Compression, Error, PageId, PageRef, Result, TreeId, TreeOptions, Version};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,7 +32,7 @@ pub struct Writer {
     /// The version being made: pages born in it are edited in place.
     pub(crate) version: Version,
     pub(crate) salt: u32,
-    pub(crate) roots: Vec<PageRef>,
+    pub(crate) roots: RootList,
     pub(crate) catalog: Catalog,
     /// Frames whose pages are in the file by now, each until no snapshot from between the birth of
     /// its page and the clearing of its table entry is left.
@@ -65,6 +67,8 @@ pub struct Sealed {
     pub version: Version,
     /// Where its trees start.
     pub roots: Roots,
+    /// Its trees by name.
+    pub names: Arc<BTreeMap<String, TreeId>>,
 }
 
 /// How full the file and the cache are.
@@ -111,14 +115,15 @@ impl Writer {
         let version = self.version;
         self.version = version.next();
         self.given_out = version;
-        Sealed { version, roots: Roots(self.roots.as_slice().into()) }
+        let roots = Roots(self.roots.as_slice().into());
+        Sealed { version, roots, names: self.catalog.names() }
     }
 
     /// The newest applied state, sealed or not.
     pub fn reader(&self) -> Reader<'_> {
         // SAFETY: nothing is applied, freed or reclaimed without `&mut self`, and checkpoints only
         // write pages outside of what the newest state reaches in the file (I1).
-        unsafe { Reader::over(&self.pager, &self.roots) }
+        unsafe { Reader::over(&self.pager, self.roots.as_slice()) }
     }
 
     /// Frees pages and frames that nothing can reach any more.
@@ -159,12 +164,19 @@ impl Writer {
 
     /// Makes a tree; one of that name that exists already is answered. The catalog is part of the
     /// next checkpoint; until then, the layer above logs the creation.
+    ///
+    /// # Panics
+    /// Where 2^32 - 2 trees were made before, those included that were dropped: whoever makes as
+    /// many asks [`Writer::next_tree`] first.
     pub fn create_tree(&mut self, name: &str) -> TreeId {
         let tree = self.catalog.create(name);
-        if self.roots.len() <= tree.0 as usize {
-            self.roots.resize(tree.0 as usize + 1, PageRef::NONE);
-        }
+        self.roots.add(tree);
         tree
+    }
+
+    /// The number of the next tree that is made; `None` where all were given.
+    pub fn next_tree(&self) -> Option<TreeId> {
+        (!self.catalog.is_full()).then(|| TreeId(self.catalog.next()))
     }
 
     /// As [`Writer::create_tree`]; a tree that exists already gets these options.
@@ -184,7 +196,7 @@ impl Writer {
     /// [`Error::NoSuchTree`]; [`Error::NoCodec`] for a compression that this build was made without;
     /// a budget without room for a page cache, which compressed pages are read through.
     pub fn set_tree_options(&mut self, tree: TreeId, options: TreeOptions) -> Result<()> {
-        if tree.0 == 0 || tree.0 as usize >= self.roots.len() {
+        if !self.has_tree(tree) {
             return Err(Error::NoSuchTree { tree });
         }
         let missing = |how: &Compression| !how.is_built_in();

@@ -14,6 +14,8 @@ mod concurrency;
 mod counting;
 #[path = "../it/crash.rs"]
 mod crash;
+#[path = "../it/drop_tree.rs"]
+mod drop_tree;
 #[path = "../it/everywhere.rs"]
 mod everywhere;
 #[path = "../it/gaps.rs"]

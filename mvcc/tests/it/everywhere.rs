@@ -151,6 +151,14 @@ impl Vfs for Watched {
 
 /// One step of the workload; `step` decides which.
 fn step(watch: &Watch, engine: &Engine, random: &mut Random, step: u32) {
+    if step % 19 == 6 {
+        watch.progress.lock().unwrap().states.push(Map::new());
+        assert!(engine.drop_tree("t").unwrap());
+        engine.create_tree("t").unwrap();
+        let mut progress = watch.progress.lock().unwrap();
+        progress.acknowledged = progress.states.len() - 1;
+        return;
+    }
     let tree = engine.tree("t").unwrap();
     if step % 5 == 4 {
         engine.checkpoint().unwrap();
@@ -353,11 +361,12 @@ fn the_meta_before_the_newest_is_always_good() {
         let (mut watch, mut vfs) = start(MemVfs::new(), seed);
         let mut random = Random(seed);
         let mut engine = open(&vfs);
-        let tree = engine.create_tree("t").unwrap();
+        engine.create_tree("t").unwrap();
         for i in 0..40 {
             let what = format!("seed {seed}, step {i}");
             step(&watch, &engine, &mut random, i);
             // The log fills more than one segment between two checkpoints.
+            let tree = engine.tree("t").unwrap();
             let mut tx = engine.begin(Isolation::Snapshot).unwrap();
             let mut state = watch.progress.lock().unwrap().states.last().unwrap().clone();
             tx.put(tree, b"long", &vec![i as u8; 150_000]).unwrap();

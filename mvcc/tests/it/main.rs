@@ -10,6 +10,7 @@ mod bitten;
 mod concurrency;
 mod counting;
 mod crash;
+mod drop_tree;
 mod everywhere;
 mod gaps;
 mod gate;

@@ -1,7 +1,7 @@
 //! From the meta page down: every entry that its parents lead to.
 
 use super::{Salvage, TreeSalvage};
-use crate::catalog::Named;
+use crate::catalog::{Named, dropped_tree};
 use crate::node::Node;
 use crate::page;
 use crate::space::Bitmap;
@@ -31,6 +31,8 @@ impl Salvage {
         let mut walked = Walked { reached: Bitmap::new(region), entries: 0 };
         let mut catalog = TreeSalvage::new("");
         let mut trees: Vec<Named> = Vec::new();
+        // What is left of these is nobody's.
+        let mut dropped: Vec<TreeId> = Vec::new();
         match self.meta {
             Some(meta) => {
                 let mut sound = true;
@@ -40,9 +42,11 @@ impl Salvage {
                     &mut walked,
                     &mut catalog,
                     &mut |_, key, value| {
-                        match value.and_then(|value| Named::decode(key, value)) {
-                            Some(named) => trees.push(named),
-                            None => sound = false,
+                        let value = value.unwrap_or_default();
+                        match (Named::decode(key, value), dropped_tree(key, value)) {
+                            (Some(named), _) => trees.push(named),
+                            (None, Some(tree)) => dropped.push(tree),
+                            (None, None) => sound = false,
                         }
                         Ok(())
                     },
@@ -59,6 +63,7 @@ impl Salvage {
                 catalog.lose(Vec::new(), None);
             }
             more = self.search_catalog(&catalog, &walked.reached)?;
+            more.retain(|named| !dropped.contains(&named.tree));
             for (i, name) in names.iter().enumerate() {
                 // As the layers above made them first.
                 let tree = TreeId(i as u32 + 1);

@@ -16,6 +16,8 @@ mod compression;
 mod crafted;
 #[path = "../it/density.rs"]
 mod density;
+#[path = "../it/dropped.rs"]
+mod dropped;
 #[path = "../it/gaps.rs"]
 mod gaps;
 #[path = "../it/harness.rs"]

@@ -11,6 +11,7 @@ mod bitten;
 mod compression;
 mod crafted;
 mod density;
+mod dropped;
 mod gaps;
 mod harness;
 mod long_keys;
