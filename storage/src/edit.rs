@@ -157,6 +157,11 @@ impl<'w> Edit<'w> {
 
     /// A copy of a node, born now; the original is dropped.
     pub(crate) fn copy(&mut self, level: &Level) -> Result<Level> {
+        if matches!(level.held, Held::InMap) {
+            // It was judged when it was first touched, perhaps long ago, and the copy gets a checksum
+            // of its own: what has rotted since must not.
+            self.pager.seed.verify(self.bytes_of(level), level.page)?;
+        }
         let (page, frame) = self.writer.alloc_page()?;
         // SAFETY: the new frame is this writer's alone; see `alloc_page`.
         let new = unsafe { self.pager.frames.bytes_mut(frame) };

@@ -240,3 +240,39 @@ fn a_failed_apply_is_in_no_sealed_version() {
     db.published = db.opened.writer.finish_checkpoint(checkpoint);
     assert!(db.reader(&db.published).get(tree, b"half").unwrap().is_none());
 }
+
+/// A page in the map is judged once. What rotted afterwards was copied by the next commit to it, and
+/// the copy was given a checksum that nothing could find wrong.
+#[test]
+fn rot_of_a_page_that_was_found_good_is_never_copied() {
+    for page_source in [PageSource::Mmap, PageSource::Buffered] {
+        let vfs: Arc<dyn Vfs> = Arc::new(llmdb_vfs::MemVfs::new());
+        let path = Path::new("/rot.llmdb");
+        let options = StoreOptions { page_source, ..Default::default() };
+        create(&vfs, path, &options).unwrap();
+        let mut opened = open(&vfs, path, &options).unwrap();
+        let tree = opened.writer.create_tree("t");
+        let mut batch = Batch::new();
+        batch.put(tree, b"k", b"UNMISTAKABLE");
+        opened.writer.apply(&batch).unwrap();
+        let checkpoint = opened.writer.begin_checkpoint(opened.mark).unwrap();
+        checkpoint.write(&opened.pager).unwrap();
+        checkpoint.commit(&opened.pager).unwrap();
+        opened.writer.finish_checkpoint(checkpoint);
+        assert!(opened.writer.reader().find(tree, b"k").unwrap().is_some());
+        let file = vfs.open(path, llmdb_vfs::OpenMode::ReadWrite).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let at = bytes.windows(12).position(|bytes| bytes == b"UNMISTAKABLE").unwrap();
+        file.write_all_at(&[std::io::IoSlice::new(b"X")], at as u64).unwrap();
+        let mut batch = Batch::new();
+        batch.put(tree, b"l", b"v");
+        match opened.writer.apply(&batch) {
+            Ok(()) => {
+                let found = opened.writer.reader().find(tree, b"k").unwrap();
+                assert_eq!(found.as_deref(), Some(&b"UNMISTAKABLE"[..]), "{page_source:?}");
+            }
+            Err(error) => assert!(error.is_corruption(), "{page_source:?}: {error}"),
+        }
+    }
+}
