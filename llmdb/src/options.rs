@@ -250,6 +250,14 @@ impl Options {
         self
     }
 
+    /// The log is written in files of at most so many bytes, rounded up to 4 KiB: 64 MiB unless told
+    /// otherwise; the first are shorter. What a checkpoint makes obsolete is given up by whole files,
+    /// so short ones keep the log beside a small database short.
+    pub fn log_segment_bytes_max(mut self, bytes: u64) -> Self {
+        self.engine.log_segment_bytes_max = bytes;
+        self
+    }
+
     /// How often what policies of [retention](crate::Retention) do not keep is given up by itself, as
     /// by [`Db::retire`]: every hour unless told otherwise, the first time a minute after opening, or
     /// at this interval if that is shorter; `None` for never. With [`Clock::Logical`], whose times do

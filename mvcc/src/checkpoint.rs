@@ -5,6 +5,7 @@ use crate::engine::Shared;
 use crate::span::span;
 use crate::{Error, Result};
 use llmdb_storage::{Checkpoint, CheckpointReport};
+use llmdb_vfs::planted;
 use llmdb_wal::Lsn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -81,6 +82,7 @@ impl Shared {
                 self.metrics.checkpointed(began, None);
                 let mut sequencer = self.sequencer.lock();
                 sequencer.writer.abandon_checkpoint(checkpoint);
+                let must_poison = must_poison && !planted!("meta_failure_forgotten");
                 let error = if must_poison { sequencer.poison(error) } else { error };
                 sequencer.publish_ready(self);
                 if must_poison {
@@ -96,7 +98,7 @@ impl Shared {
         let sealed = sequencer.writer.finish_checkpoint(checkpoint);
         sequencer.push_sealed(sealed);
         let unlogged = sequencer.unlogged.filter(|seq| *seq <= mark.seq);
-        if unlogged.is_some() {
+        if unlogged.is_some() && !planted!("unlogged_commits_in_one_meta") {
             // No log leads from the older meta page to this one: both are to say the same.
             let incarnation = sequencer.incarnation;
             if let Err(error) = sequencer.writer.rewrite_meta(mark.lsn, incarnation, false) {
@@ -117,7 +119,8 @@ impl Shared {
         drop(sequencer);
         // The meta page before the new one is still retained: its log stays (I3 of the storage
         // crate).
-        last.keep_from = if unlogged.is_some() { Lsn::new(mark.lsn) } else { last.lsn };
+        let to_newest = unlogged.is_some() || planted!("log_given_up_too_early");
+        last.keep_from = if to_newest { Lsn::new(mark.lsn) } else { last.lsn };
         last.lsn = Lsn::new(mark.lsn);
         last.seq = Some(mark.seq);
         if let Some((log, spares)) = log.zip(spares) {
@@ -166,12 +169,19 @@ impl Shared {
             |failed: llmdb_storage::CheckpointError| (failed.error.into(), failed.must_poison);
         let report = checkpoint.write(&self.pager).map_err(failed)?;
         if let Some(log) = log {
-            log.sync(Lsn::new(checkpoint.lsn())).map_err(|error| (error.into(), true))?;
+            if !planted!("checkpoint_before_the_log") {
+                log.sync(Lsn::new(checkpoint.lsn())).map_err(|error| (error.into(), true))?;
+            }
             self.archive(last, log).map_err(|error| (error, false))?;
         }
         // What the meta page leads to is published before it is written: readers never lag behind
         // the file.
         self.sequencer.lock().publish_ready(self);
+        if let Some(log) = log
+            && planted!("log_given_up_before_the_meta")
+        {
+            log.recycle(Lsn::new(checkpoint.lsn())).map_err(|error| (error.into(), false))?;
+        }
         checkpoint.commit(&self.pager).map_err(failed)?;
         Ok(report)
     }

@@ -22,6 +22,7 @@ use llmdb_storage::{
     Budget, CheckpointReport, CommitMark, OnProgress, Opened, Pager, TreeId, TreeOptions,
     Verification, VerifyReport, Writer, copy_trees,
 };
+use llmdb_vfs::planted;
 use llmdb_vfs::{EntryKind, File, Lock, LockMode, OpenMode, Vfs};
 use llmdb_wal::{Log, LogConfig, Lsn, Recovery, ReplayError, Replayed};
 use parking_lot::Mutex;
@@ -134,7 +135,7 @@ impl Engine {
         let start = Lsn::new(opened.mark.lsn);
         let (uuid, pager) = (opened.uuid, opened.pager.clone());
         let (began, in_file) = (Instant::now(), opened.mark.seq);
-        let (mut sequencer, as_in_file) = recover(&vfs, &log_dir, opened)?;
+        let (mut sequencer, as_in_file) = recover(&options, &log_dir, opened)?;
         sequencer.account_to(&options.store.budget);
         let recovered = sequencer.seq.saturating_sub(in_file);
         let took = began.elapsed();
@@ -512,6 +513,10 @@ impl Shared {
         let mut sequencer = self.sequencer.lock();
         assert!(last.holds(sequencer.seq), "no commit gets in while the database is closed");
         let (lsn, incarnation) = (sequencer.lsn.get(), sequencer.incarnation);
+        if planted!("log_removed_before_the_mark") {
+            Log::discard(&*self.vfs, &self.log_dir)?;
+            return Ok(sequencer.writer.mark_clean(lsn, incarnation)?);
+        }
         sequencer.writer.mark_clean(lsn, incarnation)?;
         match sequencer.log.take().map(Arc::try_unwrap) {
             Some(Ok(log)) => Ok(log.remove()?),
@@ -523,11 +528,12 @@ impl Shared {
 
 /// Brings back what the log holds beyond the newest checkpoint. The flag says whether that was
 /// nothing.
-fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer, bool)> {
+fn recover(options: &EngineOptions, dir: &Path, opened: Opened) -> Result<(Sequencer, bool)> {
     span!("recovery");
+    let vfs = &options.vfs;
     let Opened { mut writer, mark, clean, uuid, pager } = opened;
     let there = vfs.kind(dir)?.is_some();
-    let config = LogConfig::new(uuid);
+    let config = options.log_config(uuid);
     let from = Lsn::new(mark.lsn);
     if clean {
         if there {
@@ -553,6 +559,7 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
             return Err(Error::CorruptLog { path: dir.to_owned(), what });
         }
         reached.mark = match commit {
+            _ if seq % 8 == 0 && planted!("a_commit_not_replayed") => reached.mark,
             Replayed::Whole(commit) => Record::replay(commit.payload, &mut writer)?,
             Replayed::Large(commit) => Record::replay_large(commit, &mut writer)?,
         };
@@ -562,7 +569,9 @@ fn recover(vfs: &Arc<dyn Vfs>, dir: &Path, opened: Opened) -> Result<(Sequencer,
     outcome.map_err(from_replay)?;
     // What was read and not proven durable is now to be relied on; the log's own part of it is
     // made durable by `resume`.
-    pager.sync_written()?;
+    if !planted!("recovered_values_not_synced") {
+        pager.sync_written()?;
+    }
     let incarnation = mark.incarnation + 1;
     let log = recovery.resume(incarnation)?.with_prerequisite(move || pager.sync_written());
     declare(&mut writer, mark, incarnation)?;
@@ -609,7 +618,7 @@ fn take_named(recovery: &mut Recovery, writer: &mut Writer) -> Result<()> {
     for (start, end, references) in named {
         if end > proven {
             for reference in &references {
-                if !pager.is_whole(reference)? {
+                if !pager.is_whole(reference)? && !planted!("missing_values_not_looked_for") {
                     recovery.cut_before(start);
                     return Ok(());
                 }
@@ -634,7 +643,7 @@ fn from_replay(error: ReplayError<Error>) -> Error {
 
 /// Records the log's new incarnation in every slot: from here on the recovered log is the log.
 fn declare(writer: &mut Writer, mark: CommitMark, incarnation: u32) -> Result<()> {
-    for _ in 0..3 {
+    for _ in 0..if planted!("recovery_declared_in_one_meta") { 1 } else { 3 } {
         writer.rewrite_meta(mark.lsn, incarnation, false)?;
     }
     Ok(())

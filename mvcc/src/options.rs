@@ -2,6 +2,7 @@
 
 use llmdb_storage::StoreOptions;
 use llmdb_vfs::{OsVfs, Vfs};
+use llmdb_wal::LogConfig;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,9 @@ pub struct EngineOptions {
     pub tx_memory_bytes: Option<u64>,
     /// A checkpoint starts when the log has grown by so much since the last one.
     pub log_bytes: u64,
+    /// The log is written in files of at most so many bytes, rounded up to 4 KiB. What a checkpoint
+    /// makes obsolete is given up by whole files. The first ones are shorter.
+    pub log_segment_bytes_max: u64,
     /// Where committed records go before the log lets go of them, if anywhere.
     pub archive_dir: Option<PathBuf>,
     /// How many write transactions may be open at a time; any number unless told otherwise. One
@@ -107,6 +111,7 @@ impl Default for EngineOptions {
             memory_bytes: 1 << 30,
             tx_memory_bytes: None,
             log_bytes: 512 << 20,
+            log_segment_bytes_max: 64 << 20,
             archive_dir: None,
             max_active_transactions: None,
             snapshot_age_max: None,
@@ -114,5 +119,11 @@ impl Default for EngineOptions {
             auto_shrink_bytes: Some(64 << 20),
             auto_checkpoint: true,
         }
+    }
+}
+
+impl EngineOptions {
+    pub(crate) fn log_config(&self, uuid: [u8; 16]) -> LogConfig {
+        LogConfig::new(uuid).with_segment_bytes_max(self.log_segment_bytes_max)
     }
 }

@@ -26,7 +26,8 @@ use crate::{Durability, Error, Isolation, Result};
 use llmdb_storage::{
     Batch, Budget, CommitMark, MemoryUse, Sealed, TreeId, TreeOptions, Version, Writer,
 };
-use llmdb_wal::{Log, LogConfig, Lsn};
+use llmdb_vfs::planted;
+use llmdb_wal::{Log, Lsn};
 use parking_lot::MutexGuard;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -163,13 +164,13 @@ impl Sequencer {
         let incarnation = self.incarnation + 1;
         // An attempt that failed half-way left a log of this incarnation without a commit.
         Log::discard(&*shared.vfs, &shared.log_dir)?;
-        let config = LogConfig::new(shared.uuid);
+        let config = shared.options.log_config(shared.uuid);
         let vfs = shared.vfs.clone();
         let pager = shared.pager.clone();
         let log = Log::create(vfs, &shared.log_dir, config, incarnation, self.lsn)?
             .with_prerequisite(move || pager.sync_written());
         // Before anything is logged every slot says that the log is needed.
-        for _ in 0..3 {
+        for _ in 0..if planted!("log_declared_in_one_meta") { 1 } else { 3 } {
             self.writer.rewrite_meta(self.lsn.get(), incarnation, false)?;
         }
         self.incarnation = incarnation;
@@ -225,6 +226,9 @@ impl Sequencer {
         // recovery can bring back.
         self.make_room(&log, name.len())?;
         let tree = self.writer.create_tree(name);
+        if planted!("new_trees_not_logged") {
+            return Ok(tree);
+        }
         let lsn = self.append(&log, Record::NewTree { mark: self.mark, tree, name })?;
         self.applied(Some(lsn));
         Ok(tree)
@@ -348,7 +352,10 @@ impl Sequencer {
     /// Publishes all groups that may be seen, and frees what nobody can reach any more.
     pub(crate) fn publish_ready(&mut self, shared: &Shared) {
         let durable = self.log.as_ref().map(|log| log.durable());
-        let ready = |needs: Needs| needs.0.is_none_or(|needs| Some(needs) <= durable);
+        let ready = |needs: Needs| {
+            needs.0.is_none_or(|needs| Some(needs) <= durable)
+                || planted!("published_before_durable")
+        };
         let mut newest = None;
         while self.sealed.front().is_some_and(|group| ready(group.needs)) {
             let passed_over = std::mem::replace(&mut newest, self.sealed.pop_front());
@@ -492,7 +499,10 @@ impl Shared {
         logging: Logging,
     ) -> Result<Option<Committed>, I::Error> {
         let mut sequencer = self.enter_past_locks(tx, writes, intent)?;
-        if logging != Logging::Skip && sequencer.unlogged.is_some() {
+        if logging != Logging::Skip
+            && sequencer.unlogged.is_some()
+            && !planted!("unlogged_commits_not_settled")
+        {
             return Ok(None);
         }
         let since = tx.since();
@@ -519,7 +529,7 @@ impl Shared {
             let (seq, mark) = tx.rests_on();
             return Ok(Some(Committed { seq, mark, wrote: false }));
         }
-        if let Some(seq) = conflict {
+        if let Some(seq) = conflict.filter(|_| !planted!("conflicts_not_looked_for")) {
             self.metrics.conflicts.add_one();
             return Err(Error::Conflict { seq }.into());
         }
@@ -557,7 +567,8 @@ impl Shared {
         // The same memory is remembered as that of a recent commit, not as the transaction's.
         tx.give_back();
         sequencer.recent.push(seq, writes.take_written());
-        let needs_sync = logging == Logging::Do(Durability::Sync);
+        let needs_sync =
+            logging == Logging::Do(Durability::Sync) && !planted!("acknowledged_before_durable");
         sequencer.applied(needs_sync.then_some(lsn));
         if sequencer.nothing_waits() {
             sequencer.publish_ready(self);
@@ -580,7 +591,8 @@ impl Shared {
     /// Makes commits that are in no log durable by a checkpoint, if there are any: what is logged
     /// from here on never comes after something that a crash may lose.
     pub(crate) fn settle_unlogged(&self) -> Result<()> {
-        while self.sequencer.lock().unlogged.is_some() {
+        while self.sequencer.lock().unlogged.is_some() && !planted!("unlogged_commits_not_settled")
+        {
             self.checkpoint()?;
         }
         Ok(())
@@ -703,6 +715,9 @@ impl Shared {
         if let (Some(log), Some(needed)) = (log, needed) {
             let (began, first) = (Instant::now(), sequencer.published_seq());
             let last = sequencer.sealed.back().map_or(first, |group| group.state.seq);
+            if planted!("published_before_durable") {
+                sequencer.publish_ready(self);
+            }
             drop(sequencer);
             let synced = log.sync(needed);
             self.metrics.synced(began, last.saturating_sub(first));

@@ -11,6 +11,7 @@ use crate::{Durability, Error, Isolation, LeasedSnapshot, Result, TxView};
 use llmdb_storage::{
     Cursor, MemoryUse, NewValue, REFERENCE_BYTES_MIN, Reader, Runs, TreeId, View, WriteSource,
 };
+use llmdb_vfs::planted;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -544,7 +545,7 @@ impl<'e> WriteTx<'e> {
     /// [`Error::NoSavepoint`]: nothing has happened.
     pub fn rollback_to(&mut self, to: &Savepoint) -> Result<()> {
         let writes = *self.savepoints.roll_back(to)?;
-        if writes < self.writes.len() {
+        if writes < self.writes.len() && !planted!("savepoints_forget_nothing") {
             self.writes.truncate(writes);
             // Of a key that was written before and after, the earlier write counts again.
             self.own = None;

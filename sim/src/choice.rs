@@ -1,12 +1,18 @@
 //! What of the un-synced survives a crash, and which choices are tried.
 
 use crate::random::Random;
-use llmdb_vfs::{Fate, MemVfs, UnsyncedOp};
+use crate::trace::DATABASE;
+use llmdb_vfs::{Fate, MemVfs, OpenMode, UnsyncedOp, Vfs};
 use std::fmt;
+use std::io::IoSlice;
+use std::path::Path;
 use std::str::FromStr;
 
 /// The unit in which a write reaches the medium.
 const SECTOR: u64 = 512;
+/// Meta slots of a database, and how far apart they are.
+pub(crate) const SLOTS: u8 = 3;
+const SLOT_STEP: u64 = 65536;
 /// With so many un-synced changes at most every subset is tried.
 const ALL_SUBSETS_MAX: usize = 10;
 /// With so many every pair of them is lost; above that pairs are drawn, so many at each point.
@@ -81,6 +87,8 @@ pub enum Choice {
     },
     /// Each sector of each by the toss of this coin.
     Toss(u64),
+    /// All, and then the medium loses this meta slot of the database.
+    Slot(u8),
 }
 
 impl Choice {
@@ -112,6 +120,11 @@ impl Choice {
                 let mut random = Random(*seed);
                 disk.crash_by(&mut |_, _| kept(random.next() & 1 == 1))
             }
+            Choice::Slot(slot) => {
+                let crashed = disk.crash(&mut |_| true);
+                lose_slot(&crashed, *slot);
+                crashed
+            }
         }
     }
 
@@ -136,6 +149,7 @@ impl Choice {
                 }
                 simpler
             }
+            Choice::Slot(_) => Vec::new(),
             Choice::Toss(seed) => {
                 let mut simpler = subsets(changes, false, &mut Random(*seed));
                 simpler.truncate(1 << ALL_SUBSETS_MAX);
@@ -152,6 +166,7 @@ impl fmt::Display for Choice {
             Choice::Torn { keep, op, sectors } => write!(f, "torn={keep},{op},{sectors}"),
             Choice::Cut { keep, op, bytes } => write!(f, "cut={keep},{op},{bytes}"),
             Choice::Toss(seed) => write!(f, "toss={seed}"),
+            Choice::Slot(slot) => write!(f, "slot={slot}"),
         }
     }
 }
@@ -176,9 +191,19 @@ impl FromStr for Choice {
                 bytes: number(bytes)?,
             }),
             ("toss", [seed]) => Ok(Choice::Toss(number(seed)?)),
+            ("slot", [slot]) => Ok(Choice::Slot(number(slot)? as u8)),
             _ => Err(bad()),
         }
     }
+}
+
+/// Overwrites a meta slot with zeros.
+fn lose_slot(disk: &MemVfs, slot: u8) {
+    let file = disk.open(Path::new(DATABASE), OpenMode::ReadWrite);
+    let zeros = [0; SECTOR as usize];
+    let lost = file
+        .and_then(|file| file.write_all_at(&[IoSlice::new(&zeros)], u64::from(slot) * SLOT_STEP));
+    lost.expect("a database is there, and no fault is planned");
 }
 
 fn write_of(op: &UnsyncedOp) -> Option<(u64, u64)> {
@@ -299,6 +324,7 @@ mod tests {
             Choice::Torn { keep: bits("f"), op: 3, sectors: bits("01") },
             Choice::Cut { keep: bits("0"), op: 0, bytes: 77 },
             Choice::Toss(12),
+            Choice::Slot(2),
         ];
         for choice in choices {
             assert_eq!(choice.to_string().parse::<Choice>().unwrap(), choice);

@@ -1,5 +1,6 @@
 //! Every workload of up to three steps, every point at which it may crash, every choice of what
-//! survives: in that order, up to a number of states.
+//! survives: in that order, up to a number of states. And some longer workloads, in which pages and
+//! files of the log are used again.
 
 use crate::explore::{Explorer, Failure, Seen, Tally};
 use crate::facts::Facts;
@@ -10,6 +11,7 @@ use crate::trees::Trees;
 use crate::world::{World, in_world};
 use llmdb::PageSource;
 use std::fmt;
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,12 +20,15 @@ use std::time::{Duration, Instant};
 const STEPS_MAX: usize = 3;
 /// At least so many states are tried of a workload that is tried at all.
 const QUOTA_MIN: usize = 24;
-/// What part of all states workloads of at most 1, 2 and 3 steps have when they have had theirs.
-const SHARES: [f64; STEPS_MAX + 1] = [0.02, 0.42, 0.75, 1.0];
+/// What part of all states workloads of at most 1, 2 and 3 steps have when they have had theirs, and
+/// long ones.
+const SHARES: [f64; STEPS_MAX + 2] = [0.02, 0.35, 0.6, 0.8, 1.0];
+/// Steps of a long workload, and states that are tried of each. One step in so many is a checkpoint.
+const LONG_STEPS: usize = 8;
+const LONG_QUOTA: usize = 100;
+const LONG_CHECKPOINT_EVERY: usize = 3;
 /// A state that takes longer never ends.
-const HANG_AFTER: Duration = Duration::from_secs(60);
-/// After so many failures there is enough to look at.
-const FAILURES_MAX: usize = 4;
+const HANG_AFTER: Duration = Duration::from_secs(30);
 
 /// What to try.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +39,17 @@ pub struct Plan {
     pub seed: u64,
     /// Threads.
     pub threads: usize,
+    /// After so many failures there is enough to look at.
+    pub failures_max: usize,
+    /// What fails is made as small as it can be.
+    pub minimises: bool,
+}
+
+impl Default for Plan {
+    /// As many states as a gate has time for.
+    fn default() -> Self {
+        Plan { states: 20_000, seed: 1, threads: 2, failures_max: 4, minimises: true }
+    }
 }
 
 /// What was tried, and what is wrong.
@@ -84,9 +100,12 @@ pub fn enumerate(plan: &Plan) -> Result<Report, String> {
     let failures = Mutex::new(Vec::new());
     let over = AtomicBool::new(false);
     for (level, share) in SHARES.iter().enumerate() {
-        let jobs = jobs(level, plan.seed);
         let target = (plan.states as f64 * share) as u64;
         let left = target.saturating_sub(tally.distinct()) as usize;
+        let jobs = match level {
+            0..=STEPS_MAX => jobs(level, plan.seed),
+            _ => long_jobs(left.div_ceil(LONG_QUOTA).max(1), plan.seed),
+        };
         let quota = (left / jobs.len()).max(QUOTA_MIN);
         let next = AtomicUsize::new(0);
         let run = Run { plan, jobs: &jobs, next: &next, target, quota, over: &over };
@@ -100,13 +119,15 @@ pub fn enumerate(plan: &Plan) -> Result<Report, String> {
                 .collect();
             while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
                 std::thread::sleep(Duration::from_millis(20));
-                watches.iter().for_each(give_up_on_hangs);
+                watches.iter().for_each(|watch| give_up_on_hangs(watch, tally.distinct()));
             }
             workers.into_iter().try_for_each(|worker| worker.join().expect("workers catch panics"))
         })?;
     }
-    let failures: Vec<Failure> = failures.into_inner().expect("nobody panics with it");
-    let failures = failures.into_iter().map(smallest).collect::<Result<_, String>>()?;
+    let mut failures: Vec<Failure> = failures.into_inner().expect("nobody panics with it");
+    if plan.minimises {
+        failures = failures.into_iter().map(smallest).collect::<Result<_, String>>()?;
+    }
     Ok(Report { tally, failures, took: began.elapsed() })
 }
 
@@ -146,6 +167,23 @@ fn jobs(level: usize, seed: u64) -> Vec<Job> {
     }
     Random(seed).shuffle(&mut jobs);
     jobs
+}
+
+/// So many long workloads, drawn by the seed.
+fn long_jobs(count: usize, seed: u64) -> Vec<Job> {
+    let mut random = Random(seed);
+    let trees = (Trees::new(PageSource::Mmap).steps(), ["trees", "trees-buffered"]);
+    let facts = (Facts::new(PageSource::Mmap).steps(), ["facts", "facts-buffered"]);
+    let mut draw = || {
+        let (steps, worlds) = [trees, facts][random.below(2)];
+        let world = worlds[random.below(2)];
+        let step = |random: &mut Random| match random.below(LONG_CHECKPOINT_EVERY) {
+            0 => "checkpoint",
+            _ => steps[random.below(steps.len())],
+        };
+        Job { world, steps: (0..LONG_STEPS).map(|_| step(&mut random)).collect() }
+    };
+    (0..count).map(|_| draw()).collect()
 }
 
 /// Workloads of one length, shared by all threads.
@@ -189,7 +227,7 @@ impl Run<'_> {
                 eprintln!("after {} states: {}: {}", tally.distinct(), failure.spec, failure.why);
                 let mut failures = lock(failures);
                 failures.push(failure);
-                if failures.len() >= FAILURES_MAX {
+                if failures.len() >= self.plan.failures_max {
                     self.over.store(true, Ordering::Relaxed);
                 }
             }
@@ -203,12 +241,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics with it")
 }
 
-fn give_up_on_hangs(watch: &Mutex<Option<(Instant, Spec)>>) {
+fn give_up_on_hangs(watch: &Mutex<Option<(Instant, Spec)>>, states: u64) {
     let watch = lock(watch);
     if let Some((since, spec)) = &*watch
         && since.elapsed() > HANG_AFTER
     {
-        eprintln!("{spec}: it takes more than {HANG_AFTER:?}");
+        // Whoever asked may be gone.
+        let why = format!("after {states} states: {spec}: it takes more than {HANG_AFTER:?}");
+        let _ = writeln!(std::io::stderr(), "{why}");
         std::process::exit(1);
     }
 }

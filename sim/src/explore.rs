@@ -1,6 +1,6 @@
 //! One workload: recorded once, crashed at many points in many ways, judged after each.
 
-use crate::choice::{Choice, choices};
+use crate::choice::{Choice, SLOTS, choices};
 use crate::image::fingerprint;
 use crate::random::Random;
 use crate::spec::{Crash, Spec};
@@ -12,6 +12,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// A workload of more steps is crashed anywhere, at so many points; of shorter ones the points of all
+/// but the last step belong to others.
+const SHORT_STEPS_MAX: usize = 3;
+const POINTS_OF_LONG: usize = 24;
 /// One in so many states is crashed again while it is recovered and written to.
 const AGAIN_EVERY: u64 = 16;
 /// So many states of each of these are tried.
@@ -94,9 +98,17 @@ struct Recording<M> {
     base: MemVfs,
     allowed: Allowed<M>,
     events: Vec<Event<M>>,
-    /// Points before this one belong to a shorter workload.
-    from: usize,
+    points: Points,
     spec: Spec,
+}
+
+/// Where a workload is crashed.
+#[derive(Clone, Copy, Debug)]
+enum Points {
+    /// At every call from this one on: those before belong to a shorter workload.
+    From(usize),
+    /// At so many, wherever they are.
+    Some(usize),
 }
 
 impl<'e, W: World> Explorer<'e, W> {
@@ -113,8 +125,8 @@ impl<'e, W: World> Explorer<'e, W> {
         Ok(Explorer { world, base: base(world)?, seen, tally, watch })
     }
 
-    /// Tries `quota` states of the workload, or all if it has no more; those of its last step alone,
-    /// the others are those of shorter workloads.
+    /// Tries `quota` states of the workload, or all if it has no more. Of a short one those of its last
+    /// step alone, the others are those of shorter workloads.
     pub fn explore(&self, steps: &[String], quota: usize, seed: u64) -> Result<(), Failure> {
         let recording = self.record(steps)?;
         self.tally.workloads.fetch_add(1, Ordering::Relaxed);
@@ -132,8 +144,12 @@ impl<'e, W: World> Explorer<'e, W> {
             Err(why) => Err(Failure { spec, why }),
             Ok(events) => {
                 let last = events.iter().rposition(|event| matches!(event, Event::Step));
+                let points = match steps.len() {
+                    0..=SHORT_STEPS_MAX => Points::From(last.unwrap_or(0)),
+                    _ => Points::Some(POINTS_OF_LONG),
+                };
                 let base = self.base.disk.crash(&mut |_| true);
-                Ok(Recording { base, allowed, events, from: last.unwrap_or(0), spec })
+                Ok(Recording { base, allowed, events, points, spec })
             }
         }
     }
@@ -221,7 +237,8 @@ impl<'e, W: World> Explorer<'e, W> {
         let events = record(self.world, disk, None, allowed, &steps)
             .map_err(|why| Failure { spec: spec.clone(), why: format!("going on: {why}") })?;
         self.tally.went_on.fetch_add(1, Ordering::Relaxed);
-        let recording = Recording { base, allowed: allowed.clone(), events, from: 0, spec };
+        let points = Points::From(0);
+        let recording = Recording { base, allowed: allowed.clone(), events, points, spec };
         self.crash(&recording, AGAIN_STATES, seed, true)
     }
 
@@ -251,7 +268,8 @@ impl<'e, W: World> Explorer<'e, W> {
             let events = record(self.world, on, None, &allowed, &steps)
                 .map_err(|why| format!("going on: {why}"))?;
             if depth + 1 < spec.crashes.len() {
-                recording = Recording { base, allowed, events, from: 0, spec: spec.clone() };
+                let points = Points::From(0);
+                recording = Recording { base, allowed, events, points, spec: spec.clone() };
             }
         }
         Ok(())
@@ -276,30 +294,30 @@ fn stranger<M>(allowed: &Allowed<M>) -> String {
     format!("the answers are those of none of the {} states that may be", allowed.0.len())
 }
 
-/// Chooses `quota` of all the states that a recording has, some of each kind.
+/// Chooses `quota` of all the states that a recording has, some of each kind; and at its end, with all
+/// that was done on the medium, one meta slot lost.
 fn pick<M>(recording: &Recording<M>, quota: usize, seed: u64) -> Vec<(usize, Choice)> {
     let (mut subsets, mut torn, mut cuts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut random = Random(seed);
+    let points = recording.points(&mut random);
     let mut player = Player::new(&recording.base);
     let mut before = None;
     for event in 0..=recording.events.len() {
-        let next = recording.events.get(event);
-        let is_point = event >= recording.from && matches!(next, None | Some(Event::Call(_)));
-        if is_point {
-            let ops = player.disk().unsynced();
+        let ops = player.disk().unsynced();
+        if points.binary_search(&event).is_ok() {
             let is_new = before == Some(ops.len().wrapping_sub(1));
             let all = choices(&ops, is_new, seed ^ event as u64);
             subsets.extend(all.subsets.into_iter().map(|choice| (event, choice)));
             torn.extend(all.torn.into_iter().map(|choice| (event, choice)));
             cuts.extend(all.cuts.into_iter().map(|choice| (event, choice)));
-            before = Some(ops.len());
         }
-        if let Some(Event::Call(call)) = next {
+        if let Some(Event::Call(call)) = recording.events.get(event) {
+            before = Some(ops.len());
             player.play(call);
         }
     }
     let total = subsets.len() + torn.len() + cuts.len();
     if total > quota {
-        let mut random = Random(seed);
         [&mut subsets, &mut torn, &mut cuts].into_iter().for_each(|kind| random.shuffle(kind));
         // Half of them subsets, the rest torn and cut; what one kind lacks the others have.
         let (t, c) = (torn.len().min(quota / 4), cuts.len().min(quota / 4));
@@ -309,5 +327,26 @@ fn pick<M>(recording: &Recording<M>, quota: usize, seed: u64) -> Vec<(usize, Cho
         subsets.truncate(s);
         cuts.truncate(quota - s - t);
     }
-    subsets.into_iter().chain(torn).chain(cuts).collect()
+    let end = recording.events.len();
+    let slots = (0..SLOTS).map(|slot| (end, Choice::Slot(slot)));
+    subsets.into_iter().chain(torn).chain(cuts).chain(slots).collect()
+}
+
+impl<M> Recording<M> {
+    /// The events before which it is crashed, ascending: calls, and the end.
+    fn points(&self, random: &mut Random) -> Vec<usize> {
+        let is_point =
+            |event: &usize| matches!(self.events.get(*event), None | Some(Event::Call(_)));
+        let from = match self.points {
+            Points::From(from) => from,
+            Points::Some(_) => 0,
+        };
+        let mut points: Vec<usize> = (from..=self.events.len()).filter(is_point).collect();
+        if let Points::Some(some) = self.points {
+            random.shuffle(&mut points);
+            points.truncate(some);
+            points.sort_unstable();
+        }
+        points
+    }
 }

@@ -1,14 +1,15 @@
 //! Facts on both axes of time, driven through the facade; the oracles are [`Rectangles`] and
 //! [`Answered`].
 
-use crate::rectangles::{Op, Rectangles, When};
+use crate::image::holding;
+use crate::rectangles::{Op, Rectangles, Segment, When};
 use crate::retention::{Answered, Wanted};
-use crate::trace::Tape;
+use crate::trace::{DATABASE, Tape};
 use crate::world::{Storing, World};
 use llmdb::vfs::Vfs;
 use llmdb::{
-    Clock, Db, Durability, Error, Key, Options, PageSource, PartitionId, Retention, TxTime,
-    ValidTime, Value,
+    Clock, Db, Durability, Error, Fact, Key, Options, PageSource, PartitionId, ReadTx, Retention,
+    TxTime, ValidTime, Value, WriteTx,
 };
 use llmdb_storage::StoreOptions;
 use std::collections::BTreeSet;
@@ -17,13 +18,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PATH: &str = "/t.llmdb";
 /// Little enough for the step of that name to spill.
 const MEMORY_BYTES: u64 = 512 << 10;
+/// Little enough for a checkpoint to find some to be given up.
+const SEGMENT_BYTES: u64 = 4096;
 const P: PartitionId = PartitionId(0);
-/// Of these keys the whole timeline is asked for, at every T up to the last.
+/// Of these keys the whole timeline is asked for: at every T up to the last, and as it is now.
 const KEYS: [&str; 7] = ["a", "b", "c", "l", "m03", "o", "s11"];
 const LAST_T: i64 = 14;
+/// Bytes at the end of a value that no other one has.
+const END: usize = 16;
+/// At these V's each of them is asked for by itself, too.
+const POINTS: [i64; 4] = [-5, 0, 2, 500];
 /// Every T of so many microseconds is kept by the step that retires.
 const KEPT_US: i64 = 2;
 
@@ -39,8 +45,8 @@ pub struct Beliefs {
     oracle: Rectangles,
     answered: Answered,
     pins: Vec<i64>,
-    /// Something was erased, and files still hold of it.
-    unfinished: bool,
+    /// The ends of values that were erased, and that files may still hold.
+    unfinished: Vec<Vec<u8>>,
     /// The newest transaction.
     tx: i64,
     /// Steps done, so that no two write the same.
@@ -49,7 +55,7 @@ pub struct Beliefs {
 
 /// What workloads are made of. There are steps beside these, for what [`damage`](crate::damage) is
 /// inflicted on.
-const STEPS: [&str; 20] = [
+const STEPS: [&str; 23] = [
     "put",
     "again",
     "late",
@@ -70,20 +76,27 @@ const STEPS: [&str; 20] = [
     "rollback",
     "async",
     "spill",
+    "twice",
+    "savepoint",
+    "look",
 ];
 
 fn text(error: Error) -> String {
     error.to_string()
 }
 
+/// A value that differs from others of its length in its end alone, so that old ones are stored as
+/// differences.
 fn value(step: u32, i: usize, len: usize) -> Vec<u8> {
-    let mut state = u64::from(step) << 32 | i as u64;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        (state >> 56) as u8
-    })
-    .take(len)
-    .collect()
+    let bytes = |seed: u64, len: usize| {
+        let mut state = seed;
+        std::iter::repeat_with(move || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (state >> 56) as u8
+        })
+        .take(len)
+    };
+    bytes(i as u64, len - END).chain(bytes(u64::from(step) << 32 | i as u64, END)).collect()
 }
 
 impl Facts {
@@ -111,6 +124,12 @@ impl Facts {
             "delete" => vec![absent("a", When::Range(0, 2))],
             "long" => vec![put("l", 0, 40_000, When::Now)],
             "overflow" => vec![put("o", 0, 5_000, When::Now)],
+            // A part of what it says first it says otherwise then.
+            "twice" => vec![
+                put("a", 0, 60, When::Range(-5, 5)),
+                put("a", 1, 60, When::Range(-1, 1)),
+                absent("a", When::Range(2, 3)),
+            ],
             "many" => {
                 (0..12).map(|i| put(&format!("m{i:02}"), i as usize, 700, When::Now)).collect()
             }
@@ -143,6 +162,15 @@ impl Facts {
     ) -> Result<(), String> {
         let mut tx = db.begin().map_err(text)?;
         tx.durability(durability);
+        Facts::write(&mut tx, ops)?;
+        Facts::end(tx, model, ops, tape)?;
+        if durability == Durability::Sync {
+            tape.acknowledge();
+        }
+        Ok(())
+    }
+
+    fn write(tx: &mut WriteTx<'_>, ops: &[Op]) -> Result<(), String> {
         for op in ops {
             let (key, v) = (Key::new(P, op.key.clone()), ValidTime);
             match (op.value.clone().map(Value::Raw), op.when) {
@@ -156,6 +184,16 @@ impl Facts {
             }
             .map_err(text)?;
         }
+        Ok(())
+    }
+
+    /// Commits what `ops` wrote.
+    fn end(
+        tx: WriteTx<'_>,
+        model: &mut Beliefs,
+        ops: &[Op],
+        tape: &Tape<Beliefs>,
+    ) -> Result<(), String> {
         model.tx += 1;
         model.oracle.apply(model.tx, ops).map_err(|_| "an empty interval")?;
         tape.issue(model.clone());
@@ -163,10 +201,36 @@ impl Facts {
         if committed != Some(TxTime(model.tx)) {
             return Err(format!("transaction {} is numbered {committed:?}", model.tx));
         }
-        if durability == Durability::Sync {
-            tape.acknowledge();
-        }
         Ok(())
+    }
+
+    /// A transaction that goes back on a part of itself.
+    fn savepoint(db: &Db, model: &mut Beliefs, tape: &Tape<Beliefs>) -> Result<(), String> {
+        let mut tx = db.begin().map_err(text)?;
+        let ops = Facts::ops("range", model.steps);
+        Facts::write(&mut tx, &ops)?;
+        let savepoint = tx.savepoint();
+        Facts::write(&mut tx, &Facts::ops("twice", model.steps))?;
+        Facts::write(&mut tx, &Facts::ops("until", model.steps))?;
+        tx.rollback_to(&savepoint).map_err(text)?;
+        Facts::end(tx, model, &ops, tape)?;
+        tape.acknowledge();
+        Ok(())
+    }
+
+    /// A snapshot goes on answering as it did, while all that it sees is written anew.
+    fn look(db: &Db, model: &mut Beliefs, tape: &Tape<Beliefs>) -> Result<(), String> {
+        let read = db.read();
+        let before = digest(&read)?;
+        for step in ["again", "range"] {
+            let ops = Facts::ops(step, model.steps);
+            Facts::commit(db, model, &ops, Durability::Sync, tape)?;
+            db.checkpoint().map_err(text)?;
+        }
+        match digest(&read)? == before {
+            true => Ok(()),
+            false => Err("a snapshot answers other than it did".into()),
+        }
     }
 
     /// A write that is a transaction of its own, in another partition.
@@ -199,12 +263,12 @@ impl World for Facts {
     }
 
     fn open(&self, vfs: Arc<dyn Vfs>) -> Result<Db, String> {
-        if vfs.kind(Path::new(PATH)).map_err(|error| error.to_string())?.is_none() {
+        if vfs.kind(Path::new(DATABASE)).map_err(|error| error.to_string())?.is_none() {
             // The same bytes each time, so that the same crash leaves the same state.
             let page_size = self.storing.page_bytes;
             let options =
                 StoreOptions { uuid: Some([9; 16]), page_size, ..StoreOptions::default() };
-            llmdb_storage::create(&vfs, Path::new(PATH), &options)
+            llmdb_storage::create(&vfs, Path::new(DATABASE), &options)
                 .map_err(|error| error.to_string())?;
         }
         Options::new()
@@ -212,10 +276,11 @@ impl World for Facts {
             .clock(Clock::Logical)
             .auto_checkpoint(false)
             .memory_bytes(MEMORY_BYTES)
+            .log_segment_bytes_max(SEGMENT_BYTES)
             .page_source(self.storing.source)
             .page_cache_bytes(32 * (self.storing.page_bytes as u64 + 96))
             .compression(self.storing.compression)
-            .open(PATH)
+            .open(DATABASE)
             .map_err(text)
     }
 
@@ -244,9 +309,16 @@ impl World for Facts {
             "shrink" => drop(db.shrink().map_err(text)?),
             "finish" => {
                 db.finish_erasures().map_err(text)?;
-                if !std::mem::take(&mut model.unfinished) {
+                let erased = std::mem::take(&mut model.unfinished);
+                if erased.is_empty() {
                     // There was nothing to do.
                     return Ok(true);
+                }
+                // Of a copy, for calls of the disk itself may be about to fail.
+                let files = tape.disk().crash(&mut |_| true);
+                let left = erased.iter().find_map(|end| holding(&files, end));
+                if let Some(path) = left {
+                    return Err(format!("{} holds what was erased", path.display()));
                 }
             }
             "reopen" => return Ok(false),
@@ -258,8 +330,10 @@ impl World for Facts {
                 return Ok(true);
             }
             "erase" => {
+                let all = model.oracle.events().into_iter();
+                let values = all.filter(|event| event.key == b"a").filter_map(|e| e.value.as_ref());
+                model.unfinished.extend(values.map(|value| value[value.len() - END..].to_vec()));
                 model.oracle.erase(0, b"a");
-                model.unfinished = true;
                 Facts::upkeep(model, tape, || db.erase("a"))?;
                 return Ok(true);
             }
@@ -279,6 +353,8 @@ impl World for Facts {
                 tape.issue(model.clone());
                 db.retire(None).map_err(text)?;
             }
+            "savepoint" => return Facts::savepoint(db, model, tape).map(|()| true),
+            "look" => return Facts::look(db, model, tape).map(|()| true),
             step => {
                 let ops = Facts::ops(step, model.steps);
                 let durability = if step == "async" { Durability::Async } else { Durability::Sync };
@@ -294,17 +370,24 @@ impl World for Facts {
     fn expected(&self, model: &Beliefs) -> u64 {
         let mut hash = DefaultHasher::new();
         model.tx.hash(&mut hash);
-        for tx in 0..=LAST_T {
+        for tx in asked(model.tx) {
             let answered = tx >= model.tx || model.answered.answers(tx);
             answered.hash(&mut hash);
             if !answered {
                 continue;
             }
             for key in KEYS {
-                for segment in model.oracle.timeline(0, key.as_bytes(), tx) {
+                let segments = model.oracle.timeline(0, key.as_bytes(), tx);
+                let mut add = |segment: &Segment<'_>| {
                     let event = segment.event;
                     let value = event.value.as_deref().unwrap_or_default();
                     (key, segment.from, segment.to, event.tx, value).hash(&mut hash);
+                };
+                segments.iter().for_each(&mut add);
+                for point in POINTS {
+                    let around =
+                        |segment: &&Segment<'_>| segment.from <= point && point < segment.to;
+                    segments.iter().find(around).into_iter().for_each(&mut add);
                 }
             }
         }
@@ -312,28 +395,7 @@ impl World for Facts {
     }
 
     fn found(&self, db: &Db) -> Result<u64, String> {
-        let mut hash = DefaultHasher::new();
-        let read = db.read();
-        read.newest_tx().0.hash(&mut hash);
-        for tx in 0..=LAST_T {
-            let answered = match read.timeline(KEYS[0], Some(TxTime(tx))) {
-                Ok(_) => true,
-                Err(Error::HistoryRetired { .. }) => false,
-                Err(error) => return Err(error.to_string()),
-            };
-            answered.hash(&mut hash);
-            if !answered {
-                continue;
-            }
-            for key in KEYS {
-                for fact in read.timeline(key, Some(TxTime(tx))).map_err(text)? {
-                    let Value::Raw(value) = fact.value else { return Err("not raw".into()) };
-                    let (from, to) = (fact.valid_from.0, fact.valid_to.0);
-                    (key, from, to, fact.tx.0, value.as_slice()).hash(&mut hash);
-                }
-            }
-        }
-        Ok(hash.finish())
+        digest(&db.read())
     }
 
     fn entries(&self, db: &Db) -> Result<BTreeSet<u64>, String> {
@@ -378,4 +440,43 @@ impl World for Facts {
     fn close(&self, db: Db) -> Result<(), String> {
         db.close().map_err(text)
     }
+}
+
+/// The T's that are asked for, of a database whose newest is `newest`.
+fn asked(newest: i64) -> impl Iterator<Item = i64> {
+    (0..=LAST_T).chain(Some(newest).filter(|newest| *newest > LAST_T))
+}
+
+/// One number for all answers to a fixed set of questions.
+fn digest(read: &ReadTx<'_>) -> Result<u64, String> {
+    let mut hash = DefaultHasher::new();
+    read.newest_tx().0.hash(&mut hash);
+    for tx in asked(read.newest_tx().0) {
+        let answered = match read.timeline(KEYS[0], Some(TxTime(tx))) {
+            Ok(_) => true,
+            Err(Error::HistoryRetired { .. }) => false,
+            Err(error) => return Err(error.to_string()),
+        };
+        answered.hash(&mut hash);
+        if !answered {
+            continue;
+        }
+        for key in KEYS {
+            let mut add = |fact: Fact| {
+                let Value::Raw(value) = fact.value else { return Err("not raw".to_owned()) };
+                let (from, to) = (fact.valid_from.0, fact.valid_to.0);
+                (key, from, to, fact.tx.0, value.as_slice()).hash(&mut hash);
+                Ok(())
+            };
+            for fact in read.timeline(key, Some(TxTime(tx))).map_err(text)? {
+                add(fact)?;
+            }
+            for point in POINTS {
+                let view = read.as_of_transaction(TxTime(tx)).as_of_valid(ValidTime(point));
+                let fact = view.get(key).map_err(text)?;
+                fact.map_or(Ok(()), &mut add)?;
+            }
+        }
+    }
+    Ok(hash.finish())
 }

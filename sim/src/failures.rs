@@ -124,14 +124,14 @@ fn fail_in<W: World>(world: &W, steps: &[String], report: &mut Report) -> Result
                 }
             };
             let allowed = Allowed(vec![base.state.clone()]);
-            let found = run(world, disk.clone(), allowed, steps, &plan);
+            let found = run(world, disk.clone(), allowed, (steps, n), &plan);
             let happened = disk.failed_calls() > 0;
             let why = match found {
                 Err(why) => Some(why),
                 Ok(Run { told: Some(why), .. }) if !happened => Some(why),
                 Ok(run) => {
                     report.told += u64::from(run.told.is_some());
-                    run.crash(world, n, report)
+                    run.left.iter().find_map(|left| left.judge(world, report))
                 }
             };
             if !happened && why.is_none() {
@@ -151,11 +151,17 @@ fn fail_in<W: World>(world: &W, steps: &[String], report: &mut Report) -> Result
 
 /// A run that something may have stopped.
 struct Run<M> {
-    disk: MemVfs,
-    /// The states that a crash may leave.
-    allowed: Allowed<M>,
+    /// What crashes left after each step that was done in spite of a failure, and at the end.
+    left: Vec<Left<M>>,
     /// The error that opening or a step gave.
     told: Option<String>,
+}
+
+/// What crashes at one moment left.
+struct Left<M> {
+    disks: Vec<MemVfs>,
+    /// The states that they may be in.
+    allowed: Allowed<M>,
 }
 
 /// Runs a workload until opening or a step says that it failed. What is wrong by then is an error: a
@@ -164,17 +170,25 @@ fn run<W: World>(
     world: &W,
     disk: MemVfs,
     mut allowed: Allowed<W::Model>,
-    steps: &[String],
+    (steps, seed): (&[String], u64),
     plan: &dyn Fn(&MemVfs),
 ) -> Result<Run<W::Model>, String> {
     let tape = Tape::new(disk.clone());
     let mut model = W::Model::clone(&allowed.0[0].model);
+    let mut left = Vec::new();
+    let mut crash = |allowed: &mut Allowed<W::Model>| {
+        tape.take().iter().for_each(|event| allowed.note(world, event));
+        left.push(Left { disks: crashes(&disk, seed), allowed: allowed.clone() });
+    };
     plan(&disk);
     let told = guarded(|| {
         let mut all = || {
             let mut db = world.open(Arc::new(Recorder(tape.clone())) as Arc<dyn Vfs>)?;
             for step in steps {
                 db = world.step(db, &mut model, step, &tape)?;
+                if disk.failed_calls() > 0 {
+                    crash(&mut allowed);
+                }
             }
             Ok(db)
         };
@@ -186,36 +200,38 @@ fn run<W: World>(
         if world.found(&db)? != world.expected(&model) {
             return Err("no step failed, and other answers are given".into());
         }
+        // Nothing that was taken back is left.
+        world.verify(&db)?;
         // What could not be done before may be done now.
         drop(db);
         Ok(None)
     })?;
-    tape.take().iter().for_each(|event| allowed.note(world, event));
-    Ok(Run { disk, allowed, told })
+    crash(&mut allowed);
+    Ok(Run { left, told })
 }
 
-impl<M> Run<M> {
-    /// Crashes after it in several ways, and judges what is left.
-    fn crash<W: World<Model = M>>(
-        &self,
-        world: &W,
-        seed: u64,
-        report: &mut Report,
-    ) -> Option<String> {
-        self.disk.clear_faults();
-        for kind in 0..4 {
-            let mut random = Random(seed << 8 | kind);
-            let crashed = match kind {
-                0 => self.disk.crash_losing_all(),
-                1 => self.disk.crash(&mut |_| true),
-                _ => self.disk.crash(&mut |_| random.next() & 1 == 1),
-            };
-            let state = fingerprint(&crashed);
+/// What several crashes leave of a disk.
+fn crashes(disk: &MemVfs, seed: u64) -> Vec<MemVfs> {
+    let crash = |kind| {
+        let mut random = Random(seed << 8 | kind);
+        match kind {
+            0 => disk.crash_losing_all(),
+            1 => disk.crash(&mut |_| true),
+            _ => disk.crash(&mut |_| random.next() & 1 == 1),
+        }
+    };
+    (0..4).map(crash).collect()
+}
+
+impl<M> Left<M> {
+    fn judge<W: World<Model = M>>(&self, world: &W, report: &mut Report) -> Option<String> {
+        for (kind, crashed) in self.disks.iter().enumerate() {
+            let state = fingerprint(crashed);
             let found = match report.seen.get(&state) {
                 Some(found) => *found,
                 None => {
                     report.states += 1;
-                    match judge(world, &crashed) {
+                    match judge(world, crashed) {
                         Err(why) => return Some(format!("then, after crash {kind}: {why}")),
                         Ok(found) => found,
                     }

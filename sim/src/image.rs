@@ -1,7 +1,7 @@
 //! A disk as one number, so that no state is judged twice.
 
 use llmdb_vfs::{EntryKind, File, MemVfs, OpenMode, Vfs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Four lanes of 64 bits, mixed into 128: good against chance.
 struct Hash {
@@ -54,6 +54,33 @@ pub(crate) fn fingerprint(disk: &MemVfs) -> u128 {
     let mut buffer = vec![0; 64 << 10];
     directory(disk, Path::new("/"), &mut hash, &mut buffer);
     hash.finish()
+}
+
+/// A file that holds these bytes, if there is one.
+pub(crate) fn holding(disk: &MemVfs, bytes: &[u8]) -> Option<PathBuf> {
+    files(disk, Path::new("/")).into_iter().find(|path| {
+        let contents = contents_of(disk, path);
+        contents.windows(bytes.len()).any(|window| window == bytes)
+    })
+}
+
+/// The files in a directory, and in those in it.
+fn files(disk: &MemVfs, at: &Path) -> Vec<PathBuf> {
+    let names = disk.read_dir(at).expect("a directory").into_iter();
+    names
+        .map(|name| at.join(name))
+        .flat_map(|path| match disk.kind(&path).expect("an entry") {
+            Some(EntryKind::Directory) => files(disk, &path),
+            _ => vec![path],
+        })
+        .collect()
+}
+
+fn contents_of(disk: &MemVfs, path: &Path) -> Vec<u8> {
+    let file = disk.open(path, OpenMode::Read).expect("a file");
+    let mut bytes = vec![0; file.len().expect("it has a length") as usize];
+    file.read_exact_at(&mut bytes, 0).expect("a file is read");
+    bytes
 }
 
 fn directory(disk: &MemVfs, at: &Path, hash: &mut Hash, buffer: &mut [u8]) {

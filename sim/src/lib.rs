@@ -29,6 +29,7 @@
 //!   memory is refused; [`damage`]: every byte and page of a database is
 //!   changed.
 //! - [`kill`]: a real process, killed at random moments.
+//! - [`planted`]: how good all these are: bugs on purpose, and who catches them.
 //!
 //! # Invariants
 //! - I1: an oracle shares no code with what it judges; it trades all speed for being obvious.
@@ -61,6 +62,8 @@ pub mod kill;
 pub mod lies;
 #[cfg(feature = "engine")]
 pub mod minimise;
+#[cfg(feature = "engine")]
+pub mod planted;
 #[cfg(feature = "engine")]
 mod random;
 #[cfg(feature = "engine")]

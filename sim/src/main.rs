@@ -9,6 +9,7 @@ use llmdb_sim::explore::Failure;
 use llmdb_sim::failures::{self, fail_everywhere};
 use llmdb_sim::kill;
 use llmdb_sim::lies::{self, lie_everywhere};
+use llmdb_sim::planted::{Harness, Hunt, Measure, measure};
 use llmdb_sim::refusals::{self, refuse_everywhere};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
        llmdb-sim damage [--one-in N] [--seed N] [--bits 1] [--threads N] [--table 1]
                         [--subject NAME [--only N]]
        llmdb-sim kill [--rounds N] [--seed N] [--program PATH]
+       llmdb-sim planted [--bug NAME] [--states N] [--seed N] [--all 1]
 
 enumerate   crashes workloads of up to three steps at every point, in every way, until N distinct
             states were judged (20000 unless told otherwise)
@@ -32,6 +34,8 @@ lie         lets every call of workloads lie: a write, a sync or a cut that is l
 damage      changes bytes, pages and frames of small databases: all, or about one in N of each kind
             that the seed names; of a byte every bit, or one and all. --only tries one case, as it was
             printed with the same options
+planted     plants a bug, or each in turn, and tells which harness catches it; needs a build with
+            RUSTFLAGS=\"--cfg planted\"
 kill        kills the `llmdb` command N times (100 unless told otherwise) while it writes, and looks at
             what it left; the one beside this command, unless told otherwise";
 
@@ -95,6 +99,19 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
                 .parent()
                 .map_or(Ok(()), std::fs::remove_dir_all)
                 .map_err(|e| e.to_string())?;
+            Ok(true)
+        }
+        ["planted", options @ ..] => {
+            let table = measure(&measure_plan(options)?, &|row| println!("{row}"))?;
+            println!("{table}");
+            Ok(table.is_right())
+        }
+        // One hunt of `planted`, in a process of its own.
+        ["hunt", harness, states, seed] => {
+            std::panic::set_hook(Box::new(|_| ()));
+            let harness = Harness::named(harness).ok_or(USAGE)?;
+            let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no number"));
+            println!("{}", harness.hunt(&Hunt { states: number(states)?, seed: number(seed)? }));
             Ok(true)
         }
         ["replay", spec] => match replay(&spec.parse()?)? {
@@ -216,6 +233,23 @@ fn damage_plan(options: &[&str]) -> Result<damage::Plan, String> {
     Ok(plan)
 }
 
+fn measure_plan(options: &[&str]) -> Result<Measure, String> {
+    let hunt = Hunt { states: 20_000, seed: 1 };
+    let mut plan = Measure { hunt, all: false, bug: None, threads: threads() };
+    for option in options.chunks(2) {
+        let [name, value] = option else { return Err(USAGE.to_owned()) };
+        let number = || value.parse::<u64>().map_err(|_| format!("{value:?} is no number"));
+        match *name {
+            "--bug" => plan.bug = Some((*value).to_owned()),
+            "--states" => plan.hunt.states = number()?,
+            "--seed" => plan.hunt.seed = number()?,
+            "--all" => plan.all = number()? > 0,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(plan)
+}
+
 fn kill_plan(options: &[&str]) -> Result<kill::Plan, String> {
     let beside = std::env::current_exe().map_err(|error| error.to_string())?;
     let dir = std::env::temp_dir().join(format!("llmdb-sim-{}", std::process::id()));
@@ -241,7 +275,7 @@ fn kill_plan(options: &[&str]) -> Result<kill::Plan, String> {
 }
 
 fn plan(options: &[&str]) -> Result<Plan, String> {
-    let mut plan = Plan { states: 20_000, seed: 1, threads: threads() };
+    let mut plan = Plan { threads: threads(), ..Plan::default() };
     for option in options.chunks(2) {
         let number = || {
             let value = option.get(1).ok_or_else(|| format!("{} takes a number", option[0]))?;

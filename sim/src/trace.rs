@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Where every world has its database.
+pub(crate) const DATABASE: &str = "/t.llmdb";
+
 /// A disk of small files: address space is what a copy of one costs most.
 pub fn disk() -> MemVfs {
     MemVfs::with_options(MemOptions { reserve_bytes: 16 << 20, ..MemOptions::default() })
@@ -46,9 +49,10 @@ pub enum Event<M> {
 }
 
 /// A disk that records what is done to it.
-#[derive(Debug)]
 pub struct Tape<M> {
     disk: MemVfs,
+    /// What is called before each sync.
+    before_sync: Mutex<Option<Hook>>,
     /// Held over each call, so that events are in the order in which they happened.
     events: Mutex<Vec<Event<M>>>,
     next_file: AtomicU32,
@@ -57,12 +61,30 @@ pub struct Tape<M> {
 impl<M> Tape<M> {
     /// Records what is done to `disk` from now on.
     pub fn new(disk: MemVfs) -> Arc<Self> {
-        Arc::new(Tape { disk, events: Mutex::default(), next_file: AtomicU32::new(0) })
+        let (events, before_sync) = (Mutex::default(), Mutex::default());
+        Arc::new(Tape { disk, before_sync, events, next_file: AtomicU32::new(0) })
     }
 
     /// The disk below, which can be asked without being recorded.
     pub fn disk(&self) -> &MemVfs {
         &self.disk
+    }
+
+    /// Has `hook` called before each sync of a file, by whoever syncs, until what is answered goes. It
+    /// changes nothing on the disk.
+    pub fn before_sync(&self, hook: impl Fn() + Send + 'static) -> Hooked<'_> {
+        *self.hook() = Some(Box::new(hook));
+        Hooked(&self.before_sync)
+    }
+
+    fn hook(&self) -> MutexGuard<'_, Option<Hook>> {
+        self.before_sync.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn call_before_sync(&self) {
+        if let Some(hook) = &*self.hook() {
+            hook();
+        }
     }
 
     fn events(&self) -> MutexGuard<'_, Vec<Event<M>>> {
@@ -100,6 +122,30 @@ impl<M> Tape<M> {
         let done = made()?;
         events.push(Event::Call(call()));
         Ok(done)
+    }
+}
+
+type Hook = Box<dyn Fn() + Send>;
+
+/// A hook is called for as long as this is there.
+#[must_use = "the hook goes with it"]
+pub struct Hooked<'t>(&'t Mutex<Option<Hook>>);
+
+impl Drop for Hooked<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl std::fmt::Debug for Hooked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooked")
+    }
+}
+
+impl<M> std::fmt::Debug for Tape<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tape").field("disk", &self.disk).finish_non_exhaustive()
     }
 }
 
@@ -178,9 +224,11 @@ impl<M: std::fmt::Debug + Send + Sync> File for Recorded<M> {
         self.file.len()
     }
     fn sync_data(&self) -> Result<()> {
+        self.tape.call_before_sync();
         self.tape.record(|| self.file.sync_data(), || Call::Sync { file: self.number })
     }
     fn sync_all(&self) -> Result<()> {
+        self.tape.call_before_sync();
         self.tape.record(|| self.file.sync_all(), || Call::Sync { file: self.number })
     }
     fn map(&self, reserve: u64) -> Result<Map> {

@@ -1,18 +1,21 @@
 //! Plain trees, driven through `mvcc`; the oracle is a map.
 
-use crate::trace::Tape;
+use crate::trace::{DATABASE, Tape};
 use crate::world::{Storing, World};
-use llmdb_mvcc::{Durability, Engine, EngineOptions, Isolation};
+use llmdb_mvcc::{Durability, Engine, EngineOptions, Error, Isolation, Snapshot};
 use llmdb_storage::{Cursor, PageSource, StoreOptions, TreeId, View};
 use llmdb_vfs::Vfs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 
-const PATH: &str = "/t.llmdb";
 /// Little enough for the step of that name to spill.
 const MEMORY_BYTES: u64 = 512 << 10;
+/// Little enough for a checkpoint to find some to be given up.
+const SEGMENT_BYTES: u64 = 4096;
 const TREE: &str = "t";
 
 /// Plain trees, read through a source, on little memory.
@@ -35,7 +38,7 @@ type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// What workloads are made of. There are steps beside these, for what [`damage`](crate::damage) is
 /// inflicted on.
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 23] = [
     "put",
     "overwrite",
     "delete",
@@ -55,6 +58,10 @@ const STEPS: [&str; 19] = [
     "shorten",
     "spill",
     "wipe",
+    "conflict",
+    "savepoint",
+    "look",
+    "watch",
 ];
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -91,6 +98,7 @@ impl Trees {
             vfs,
             auto_checkpoint: false,
             memory_bytes: MEMORY_BYTES,
+            log_segment_bytes_max: SEGMENT_BYTES,
             store: StoreOptions {
                 uuid: Some([7; 16]),
                 page_size: self.storing.page_bytes,
@@ -116,8 +124,16 @@ impl Trees {
             "put" | "async" | "unlogged" | "tree" => vec![some(named("p"), 0, 100)],
             "overwrite" => vec![some(key(3), 0, 700)],
             "delete" => ours().take(1).map(|key| (key, None)).collect(),
-            "split" => (0..5).map(|i| some(named(&format!("k07-{i}-")), i, 700)).collect(),
-            "merge" => ours().skip(1).take(5).map(|key| (key, None)).collect(),
+            // In the middle of leaves, so that they split in halves.
+            "split" => [1, 5, 9, 13]
+                .map(|i| some(named(&format!("k{i:02}-")), i, 1300))
+                .into_iter()
+                .collect(),
+            // One entry is left of each of three leaves.
+            "merge" => {
+                let each = ours().enumerate().filter(|(i, _)| i % 5 != 0).take(10);
+                each.map(|(_, key)| (key, None)).collect()
+            }
             "overflow" => vec![some(b"o".to_vec(), 0, 9_000)],
             // Written ahead of its commit, and named by the log.
             "long" => vec![some(b"l".to_vec(), 0, 40_000)],
@@ -167,6 +183,100 @@ impl Trees {
             tape.acknowledge();
         }
         Ok(id)
+    }
+
+    /// Two transactions write the same key: the first wins.
+    fn conflict(db: &Engine, model: &mut Contents, tape: &Tape<Contents>) -> Result<(), String> {
+        let tree = Trees::create(db, model, TREE, tape)?;
+        let mut first = db.begin(Isolation::Snapshot).map_err(text)?;
+        let mut second = db.begin(Isolation::Snapshot).map_err(text)?;
+        let won = value(model.steps, 0, 50);
+        first.put(tree, b"c", &won).map_err(text)?;
+        second.put(tree, b"c", b"lost").map_err(text)?;
+        second.put(tree, b"k05", b"lost").map_err(text)?;
+        model.entries.insert((TREE.to_owned(), b"c".to_vec()), won);
+        tape.issue(model.clone());
+        first.commit(Durability::Sync).map_err(text)?;
+        tape.acknowledge();
+        match second.commit(Durability::Sync) {
+            Err(Error::Conflict { .. }) => Ok(()),
+            Err(error) => Err(text(error)),
+            Ok(_) => Err("two transactions that wrote the same key both committed".into()),
+        }
+    }
+
+    /// A transaction that goes back on a part of itself.
+    fn savepoint(db: &Engine, model: &mut Contents, tape: &Tape<Contents>) -> Result<(), String> {
+        let tree = Trees::create(db, model, TREE, tape)?;
+        let mut tx = db.begin(Isolation::Snapshot).map_err(text)?;
+        let (before, after) = (value(model.steps, 0, 300), value(model.steps, 1, 60));
+        tx.put(tree, b"k02", &before).map_err(text)?;
+        let savepoint = tx.savepoint();
+        tx.put(tree, b"k02", b"taken back").map_err(text)?;
+        tx.delete(tree, b"k04").map_err(text)?;
+        tx.rollback_to(&savepoint).map_err(text)?;
+        tx.put(tree, b"k06", &after).map_err(text)?;
+        for (key, value) in [(b"k02", before), (b"k06", after)] {
+            model.entries.insert((TREE.to_owned(), key.to_vec()), value);
+        }
+        tape.issue(model.clone());
+        tx.commit(Durability::Sync).map_err(text)?;
+        tape.acknowledge();
+        Ok(())
+    }
+
+    /// Nobody sees a commit that a crash could still take back: whoever looks while a file is synced.
+    fn watch(self, db: &Engine, model: &mut Contents, tape: &Tape<Contents>) -> Result<(), String> {
+        Trees::create(db, model, TREE, tape)?;
+        // Asked for before: it takes a lock that may be held while a file is synced.
+        let all = trees(db);
+        let before = digest(&all, &db.snapshot())?;
+        let seen_too_early = || {
+            let now = digest(&all, &db.snapshot());
+            let crashed = || self.open(Arc::new(tape.disk().crash_losing_all()));
+            now != Ok(before) && now != crashed().and_then(|db| digest(&all, &db.snapshot()))
+        };
+        let (ask, asked) = mpsc::channel();
+        let (answer, answered) = mpsc::channel();
+        let watched = thread::scope(|threads| {
+            let watcher = threads.spawn(move || {
+                let mut too_early = false;
+                while asked.recv().is_ok() {
+                    too_early |= seen_too_early();
+                    answer.send(()).expect("whoever asks waits");
+                }
+                too_early
+            });
+            let hook = tape.before_sync(move || {
+                ask.send(()).expect("the watcher waits");
+                answered.recv().expect("the watcher answers");
+            });
+            let writes = Trees::writes(model, "overwrite");
+            self.commit(db, model, (TREE, writes), Durability::Sync, tape)?;
+            drop(hook);
+            Ok::<bool, String>(watcher.join().expect("it does not panic"))
+        });
+        match watched? {
+            false => Ok(()),
+            true => Err("a commit is seen before it is durable".into()),
+        }
+    }
+
+    /// A snapshot goes on seeing what it saw, while all that it sees is written anew and pages are
+    /// used again.
+    fn look(self, db: &Engine, model: &mut Contents, tape: &Tape<Contents>) -> Result<(), String> {
+        Trees::create(db, model, TREE, tape)?;
+        let (snapshot, trees) = (db.snapshot(), trees(db));
+        let before = digest(&trees, &snapshot)?;
+        for round in 0..3 {
+            let writes = (0..4).map(|i| (key(i), Some(value(model.steps, i + 4 * round, 600))));
+            self.commit(db, model, (TREE, writes.collect()), Durability::Sync, tape)?;
+            db.checkpoint().map_err(text)?;
+        }
+        match digest(&trees, &snapshot)? == before {
+            true => Ok(()),
+            false => Err("a snapshot sees other than it saw".into()),
+        }
     }
 
     /// One transaction; `durability` says what becomes of it in a crash.
@@ -224,7 +334,7 @@ impl World for Trees {
     }
 
     fn open(&self, vfs: Arc<dyn Vfs>) -> Result<Engine, String> {
-        Engine::open(Path::new(PATH), self.options(vfs)).map_err(text)
+        Engine::open(Path::new(DATABASE), self.options(vfs)).map_err(text)
     }
 
     /// Four leaves, and a value beside them.
@@ -269,6 +379,10 @@ impl World for Trees {
                 }
                 return Ok(true);
             }
+            "watch" => return self.watch(db, model, tape).map(|()| true),
+            "conflict" => return Trees::conflict(db, model, tape).map(|()| true),
+            "savepoint" => return Trees::savepoint(db, model, tape).map(|()| true),
+            "look" => return self.look(db, model, tape).map(|()| true),
             step => {
                 let writes = Trees::writes(model, step);
                 let tree = if step == "tree" { format!("u{}", model.steps) } else { TREE.into() };
@@ -296,22 +410,7 @@ impl World for Trees {
     }
 
     fn found(&self, db: &Engine) -> Result<u64, String> {
-        let mut hash = DefaultHasher::new();
-        let mut trees = db.trees();
-        trees.sort();
-        trees.iter().map(|(name, _)| name).collect::<BTreeSet<_>>().hash(&mut hash);
-        let snapshot = db.snapshot();
-        for (name, tree) in &trees {
-            let mut cursor = snapshot.cursor(*tree);
-            let mut more = cursor.first().map_err(text)?;
-            while more {
-                let value = cursor.value().map_err(text)?;
-                (name.as_str(), cursor.key(), &*value).hash(&mut hash);
-                drop(value);
-                more = cursor.next().map_err(text)?;
-            }
-        }
-        Ok(hash.finish())
+        digest(&trees(db), &db.snapshot())
     }
 
     fn entries(&self, db: &Engine) -> Result<BTreeSet<u64>, String> {
@@ -332,9 +431,15 @@ impl World for Trees {
 
     fn verify(&self, db: &Engine) -> Result<(), String> {
         let report = db.verify().map_err(text)?;
-        match report.problems.first() {
-            None => Ok(()),
-            Some(problem) => Err(format!("verify: {problem}")),
+        if let Some(problem) = report.problems.first() {
+            return Err(format!("verify: {problem}"));
+        }
+        // No transaction is open: no page is kept for a value that may still be named.
+        let space = db.stats().space;
+        let known = space.pages_used + space.pages_pending + space.pages_free;
+        match space.pages_total - known {
+            0 => Ok(()),
+            lost => Err(format!("{lost} pages are kept for values that came to nothing")),
         }
     }
 
@@ -345,4 +450,28 @@ impl World for Trees {
     fn close(&self, db: Engine) -> Result<(), String> {
         db.close().map_err(text)
     }
+}
+
+/// All trees, by name.
+fn trees(db: &Engine) -> Vec<(String, TreeId)> {
+    let mut trees = db.trees();
+    trees.sort();
+    trees
+}
+
+/// One number for all entries of all trees.
+fn digest(trees: &[(String, TreeId)], snapshot: &Snapshot<'_>) -> Result<u64, String> {
+    let mut hash = DefaultHasher::new();
+    trees.iter().map(|(name, _)| name).collect::<BTreeSet<_>>().hash(&mut hash);
+    for (name, tree) in trees {
+        let mut cursor = snapshot.cursor(*tree);
+        let mut more = cursor.first().map_err(text)?;
+        while more {
+            let value = cursor.value().map_err(text)?;
+            (name.as_str(), cursor.key(), &*value).hash(&mut hash);
+            drop(value);
+            more = cursor.next().map_err(text)?;
+        }
+    }
+    Ok(hash.finish())
 }

@@ -21,6 +21,7 @@ use crate::space::changed_regions;
 use crate::space_pages::{self, SpacePages};
 use crate::writer::{Sealed, Writer};
 use crate::{Error, PageId, PageRef, Result, TreeId, Version};
+use llmdb_vfs::planted;
 
 /// What the layer above records with a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,7 +106,10 @@ impl Writer {
                 return Err(Error::CacheFull);
             }
         }
-        let changed = self.catalog.take_changed(&self.roots);
+        let mut changed = self.catalog.take_changed(&self.roots);
+        if planted!("stale_root_in_catalog") && changed.len() > 1 {
+            changed.pop();
+        }
         let mut edit = Edit::new(self, TreeId(0));
         let written = changed.iter().try_for_each(|(key, value)| match value {
             Some(value) => edit.put(key, value, Form::INLINE),
@@ -245,14 +249,19 @@ impl Writer {
             self.dirty.clear(page.0);
             self.clear_frame(frame, born, sealed.version);
         }
-        for (page, born) in done.replaced {
+        let replaced = match planted!("replaced_bitmaps_leak") {
+            true => Vec::new(),
+            false => done.replaced,
+        };
+        for (page, born) in replaced {
             self.space.retire(page.id, born, version);
         }
         self.space_pages = done.space_pages;
         self.meta = done.meta;
         self.retained.push(version);
         // Two generations are retained; both may be of one version.
-        let extra = self.retained.len().saturating_sub(2);
+        let generations = if planted!("one_generation_retained") { 1 } else { 2 };
+        let extra = self.retained.len().saturating_sub(generations);
         self.retained.drain(..extra);
         self.in_flight = None;
         self.space.rewind();
@@ -277,7 +286,9 @@ impl Writer {
         let generation = self.meta.generation + 1;
         let meta = Meta { generation, lsn, incarnation, clean, ..self.meta };
         let written = meta.write(&*self.pager.file).and_then(|()| {
-            self.pager.file.sync_data()?;
+            if !planted!("rewritten_meta_not_synced") {
+                self.pager.file.sync_data()?;
+            }
             Ok(())
         });
         if let Err(error) = &written {
@@ -318,7 +329,9 @@ impl Checkpoint {
         }));
         extra.sort_unstable_by_key(|(page, _)| page.id);
         write_pages(pager, &extra).map_err(retry)?;
-        sync(pager)?;
+        if !planted!("pages_not_synced") {
+            sync(pager)?;
+        }
         let pages = extra.len() as u64;
         Ok(CheckpointReport { pages, bytes: pages * pager.page_size as u64 })
     }
@@ -330,6 +343,9 @@ impl Checkpoint {
     pub fn commit(&self, pager: &Pager) -> Result<(), CheckpointError> {
         let poison = |error| CheckpointError { error, must_poison: true };
         self.meta.write(&*pager.file).map_err(poison)?;
+        if planted!("meta_not_synced") {
+            return Ok(());
+        }
         sync(pager)
     }
 }

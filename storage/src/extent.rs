@@ -18,6 +18,7 @@
 use crate::pager::Pager;
 use crate::space::Run;
 use crate::{Error, PageId, PageSource, Result, ValueRef, Version};
+use llmdb_vfs::planted;
 use std::io::IoSlice;
 
 /// The longest tail: 2 GiB - 1 of a user's bytes, and what a layer above puts around them.
@@ -173,13 +174,13 @@ pub(crate) unsafe fn read<'p>(pager: &'p Pager, extents: &Extents) -> Result<Val
     if pager.page_source() == PageSource::Buffered || !pager.table.is_verified(first) {
         let checked = if table.is_empty() { &stream[..len] } else { &stream[table.clone()] };
         let found = check(pager, first, checked);
-        if found != extents.check {
+        if found != extents.check && !planted!("value_checksum_ignored") {
             return Err(Error::ChecksumMismatch { page: first, expected: extents.check, found });
         }
         for (chunk, sum) in stream[..len].chunks(CHUNK).zip(stream[table].chunks_exact(4)) {
             let expected = u32::from_le_bytes(sum.try_into().expect("four bytes"));
             let found = check(pager, first, chunk);
-            if found != expected {
+            if found != expected && !planted!("value_checksum_ignored") {
                 return Err(Error::ChecksumMismatch { page: first, expected, found });
             }
         }

@@ -20,6 +20,7 @@ use crate::pager::Pager;
 use crate::space::{Reservation, RunId};
 use crate::writer::Writer;
 use crate::{Batch, Error, PageId, Result, Version};
+use llmdb_vfs::planted;
 use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -308,7 +309,7 @@ impl Writer {
     /// Frees a run that no committed write names. After a failure that stopped writing the run may
     /// have been taken by half of a batch; then nothing happens.
     pub fn abandon_run(&mut self, run: RunId) {
-        if self.is_reserved(run) {
+        if self.is_reserved(run) && !planted!("abandoned_values_leak") {
             self.space.abandon_run(run);
         }
     }
@@ -382,7 +383,7 @@ impl Writer {
         }
         // As long as a retained meta page is followed by a log that names them.
         let replayed_from = self.retained.first().copied().unwrap_or(born).min(born);
-        if replayed_from == self.version {
+        if replayed_from == self.version || planted!("extents_freed_at_once") {
             self.space.free_run_now(page, pages);
         } else {
             self.space.retire_run(page, pages, replayed_from, self.version);

@@ -5,6 +5,7 @@ use crate::node::{Form, Node, NodeMut, common_prefix};
 use crate::page::{self, HEADER};
 use crate::pager::Where;
 use crate::{Error, PageRef, Result, TreeId};
+use llmdb_vfs::planted;
 
 /// A node that uses less than a third of its page looks for a sibling to merge with.
 const THIN: usize = 3;
@@ -68,7 +69,9 @@ impl Edit<'_> {
         joined.write(&mut merged);
         let page = self.path[depth].page;
         self.set_child(depth - 1, left_index, page);
-        self.writer.drop_page(sibling.page.id, born)?;
+        if !planted!("merged_page_leaks") {
+            self.writer.drop_page(sibling.page.id, born)?;
+        }
         self.node_mut(depth - 1).remove(left_index + 1);
         self.node_mut(depth - 1).tidy_branch();
         Ok(true)

@@ -27,6 +27,7 @@
 
 use crate::{Error, PageId, PageRef, Result, Version};
 use llmdb_vfs::File;
+use llmdb_vfs::planted;
 use std::io::IoSlice;
 use std::path::Path;
 
@@ -128,7 +129,8 @@ impl Meta {
         if format != FORMAT {
             return Err(format);
         }
-        if crc32fast::hash(&bytes[..USED - 4]) != u32_of(&bytes[USED - 4..USED]) {
+        let is_good = crc32fast::hash(&bytes[..USED - 4]) == u32_of(&bytes[USED - 4..USED]);
+        if !is_good && !planted!("meta_checksum_ignored") {
             return Ok(None);
         }
         let meta = Meta {

@@ -31,6 +31,7 @@
 //! one are all caught when the page is first touched.
 
 use crate::{Compression, Error, PageId, PageRef, Result, Version};
+use llmdb_vfs::planted;
 
 /// Bytes of the page header.
 pub(crate) const HEADER: usize = 40;
@@ -170,8 +171,12 @@ impl Seed {
 
     /// Checks that `page` is the very page that `page_ref` names, undamaged.
     pub(crate) fn verify(self, page: &[u8], page_ref: PageRef) -> Result<()> {
+        let page_ref = match planted!("page_stamp_ignored") {
+            true => PageRef { stamp: stamp(page), ..page_ref },
+            false => page_ref,
+        };
         let (expected, found) = (self.checksum(page, page_ref), checksum(page));
-        if expected != found {
+        if expected != found && !planted!("page_checksum_ignored") {
             return Err(Error::ChecksumMismatch { page: page_ref.id, expected, found });
         }
         if own_ref(page) != page_ref {

@@ -10,6 +10,7 @@ use crate::node::{ENTRY, Form, Node, NodeMut, common_prefix, encode_child};
 use crate::page::{self, HEADER};
 use crate::trend::Trend;
 use crate::{PageRef, Result};
+use llmdb_vfs::planted;
 use std::ops::Range;
 
 impl Edit<'_> {
@@ -126,11 +127,18 @@ impl Edit<'_> {
         let nodes = [Node::new(&old)];
         let entries = Entries::new(&nodes, new);
         let at = halve(&entries, new.index, in_order, self.pager.page_size - HEADER);
-        let separator = entries.separator(at);
+        let mut separator = entries.separator(at);
+        if planted!("separator_too_far_right") && nodes[0].is_leaf() {
+            separator.push(0xff);
+        }
         let right = self.new_node(nodes[0].level(), &[])?;
         let left = self.path[depth].clone();
         self.fill(&left, &entries, 0..at);
-        self.fill(&right, &entries, at..entries.count());
+        let start = match planted!("split_loses_an_entry") {
+            true if nodes[0].is_leaf() && at + 1 < entries.count() => at + 1,
+            _ => at,
+        };
+        self.fill(&right, &entries, start..entries.count());
         if in_order {
             // The run goes on in the half that the new entry went to.
             let (half, start) = if new.index < at { (&left, 0) } else { (&right, at) };

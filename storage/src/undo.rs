@@ -10,6 +10,7 @@ use crate::roots::RootList;
 use crate::space::Bitmap;
 use crate::writer::Writer;
 use crate::{PageId, Version};
+use llmdb_vfs::planted;
 
 /// The version being made, before a batch.
 pub(crate) struct Undo {
@@ -31,7 +32,11 @@ impl Writer {
     /// Goes back to where everything was.
     pub(crate) fn undo(&mut self, undo: Undo) {
         self.roots = undo.roots;
-        let (made, restored) = self.space.undo(&undo.used, undo.since);
+        let used = match planted!("undone_pages_leak") {
+            true => self.space.used().clone(),
+            false => undo.used,
+        };
+        let (made, restored) = self.space.undo(&used, undo.since);
         // Values that were written ahead belong to their transaction again.
         for parts in std::mem::take(&mut self.taken_runs) {
             self.space.return_run(parts);

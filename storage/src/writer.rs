@@ -18,6 +18,7 @@ use crate::roots::{RootList, Roots};
 use crate::space::{Bitmap, Pending, Run, Space, SpaceError};
 use crate::space_pages::SpacePages;
 use crate::{Compression, Error, PageId, PageRef, Result, TreeId, TreeOptions, Version};
+use llmdb_vfs::planted;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -133,6 +134,13 @@ impl Writer {
     /// may begin too. The retained metas are added here.
     pub fn reclaim(&mut self, pinned: &[Version], unpublished: &[Version]) {
         let mut all: Vec<Version> = [pinned, unpublished, &self.retained].concat();
+        if planted!("retained_pages_reused") {
+            all = [pinned, unpublished].concat();
+        }
+        if planted!("snapshot_pages_reused") {
+            let newest = &pinned[pinned.len().saturating_sub(1)..];
+            all = [newest, unpublished, &self.retained].concat();
+        }
         all.extend(self.in_flight);
         all.extend(&self.held);
         all.extend(&self.judged);
@@ -307,6 +315,9 @@ impl Writer {
             return Err(Error::corrupt(page, "it is dropped and was not in use"));
         }
         if born == self.version {
+            if planted!("dropped_pages_leak") {
+                return Ok(());
+            }
             // No sealed version reaches it: it is free at once.
             self.space.free_run_now(page, pages);
             for id in page.0..page.0 + pages {

@@ -10,6 +10,7 @@ use crate::ops::Ops;
 use crate::resolve::{Chosen, OldHead};
 use crate::{EventId, Interval, Result, Trees, TxTime};
 use llmdb_storage::{Batch, Entry, View};
+use llmdb_vfs::planted;
 use std::borrow::Cow;
 
 /// The difference that a transaction makes to one key.
@@ -46,7 +47,9 @@ impl<V: View> Outcome<'_, V> {
         self.emit_rects(out);
         let mut bytes = Vec::new();
         head.encode(&value, &mut bytes);
-        out.put(self.trees.heads, self.key.bytes(), &bytes);
+        if self.old.is_none() || head.kind == Kind::Value || !planted!("stale_head_kept") {
+            out.put(self.trees.heads, self.key.bytes(), &bytes);
+        }
         Ok(())
     }
 
@@ -59,7 +62,8 @@ impl<V: View> Outcome<'_, V> {
     fn emit_old_event(&self, base: Option<(EventId, &[u8])>, out: &mut Batch) -> u8 {
         let Some(old) = &self.old else { return 0 };
         let Some(rect) = old.head.rect() else { return 0 };
-        if old.head.stored || self.chosen == Chosen::Kept(rect) {
+        let is_lost = planted!("old_value_lost");
+        if old.head.stored || self.chosen == Chosen::Kept(rect) || is_lost {
             return 0;
         }
         let event = Event { valid: rect.valid, absence: rect.absence };
@@ -84,10 +88,13 @@ impl<V: View> Outcome<'_, V> {
 
     fn emit_rects(&self, out: &mut Batch) {
         let old = self.old_rect();
-        for rect in &self.closed {
+        for (i, rect) in self.closed.iter().enumerate() {
+            if i > 0 && planted!("closed_rectangle_lost") {
+                continue;
+            }
             let (at, value) = Rect { tx_to: self.tx, ..*rect }.encode_past(self.key);
             out.put(self.trees.past, at.bytes(), &value);
-            if Some(*rect) != old {
+            if Some(*rect) != old && !planted!("closed_rectangle_stays_open") {
                 self.delete_live(rect, out);
             }
         }
@@ -127,7 +134,9 @@ impl<V: View> Outcome<'_, V> {
             let line = Line { kind: written.change_kind(), valid, key: self.key.bytes() };
             bytes.clear();
             line.encode(&mut bytes);
-            out.put(self.trees.changes, &key::change(event), &bytes);
+            if !planted!("change_not_listed") {
+                out.put(self.trees.changes, &key::change(event), &bytes);
+            }
             if valid.from() != self.tx.as_valid() {
                 out.put(self.trees.valid, self.key.valid(valid.from(), event).bytes(), &[]);
             }

@@ -10,6 +10,7 @@ use crate::codec::key::{EncodedKey, decode_event, decode_live, decode_past};
 use crate::retire::{remove_from_indexes, remove_notes};
 use crate::{Error, PartitionId, Result, Trees, TxTime};
 use llmdb_storage::{Batch, Cursor, TreeId, View};
+use llmdb_vfs::planted;
 use std::collections::BTreeSet;
 
 /// That something was erased.
@@ -53,7 +54,9 @@ pub fn erase<V: View>(
         out.delete(trees.heads, key.bytes());
     }
     delete_all(view, trees.live, &key, out, |suffix| decode_live(suffix).map(drop))?;
-    delete_all(view, trees.past, &key, out, |suffix| decode_past(suffix).map(drop))?;
+    if !planted!("erased_past_stays") {
+        delete_all(view, trees.past, &key, out, |suffix| decode_past(suffix).map(drop))?;
+    }
     delete_all(view, trees.events, &key, out, |suffix| {
         events.insert(decode_event(suffix)?);
         Ok(())

@@ -24,6 +24,7 @@ use crate::codec::take::Take;
 use crate::value::Value;
 use crate::{Error, EventId, Result, TreeName, Trees};
 use llmdb_storage::{Batch, Cursor, Entry, Reference, ValueRef, View};
+use llmdb_vfs::planted;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most deltas between an event and a value that is stored whole.
@@ -246,7 +247,8 @@ pub(crate) fn remove<V: View>(
         let id = decode_event(suffix)?;
         if let (event, Stored::Delta(base, _)) = Event::decode(id, entries.entry()?.head())? {
             bases.insert(id, base);
-            if removed.contains(&base) && !removed.contains(&id) {
+            let is_hanging = removed.contains(&base) && !removed.contains(&id);
+            if is_hanging && !planted!("deltas_lose_their_base") {
                 hanging.push((id, event, base));
             }
         }

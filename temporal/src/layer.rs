@@ -1,6 +1,7 @@
 //! What the operations of one transaction say about one key, laid over what was believed before.
 
 use crate::{Interval, ValidTime};
+use llmdb_vfs::planted;
 use std::collections::BTreeMap;
 
 /// Disjoint pieces of valid time, each owned by an operation: its number in the transaction.
@@ -26,7 +27,9 @@ impl Layer {
     pub(crate) fn cover(&mut self, valid: Interval, op: u32) {
         while let Some(under) = self.last_before(valid.to()).filter(|p| p.valid.overlaps(valid)) {
             self.pieces.remove(&under.valid.from());
-            for rest in [under.valid.before(valid.from()), under.valid.since(valid.to())] {
+            let behind = under.valid.since(valid.to());
+            let behind = behind.filter(|_| !planted!("rest_of_own_write_lost"));
+            for rest in [under.valid.before(valid.from()), behind] {
                 self.insert(rest, under.op);
             }
         }

@@ -16,6 +16,7 @@ use crate::ops::Ops;
 use crate::value::Value;
 use crate::{Error, EventId, Interval, Op, Result, TreeName, Trees, TxTime, ValidTime};
 use llmdb_storage::{Batch, View};
+use llmdb_vfs::planted;
 
 /// Appends to `out` what the operations of transaction `tx` change in `view`, which must show all
 /// transactions before it. The `note` belongs to the transaction as a whole.
@@ -194,7 +195,9 @@ pub(crate) fn remainders(rect: &Rect, runs: &[Interval], tx: TxTime, out: &mut V
         open(rest.and_then(|rest| rest.before(run.from())));
         rest = rest.and_then(|rest| rest.since(run.to()));
     }
-    open(rest);
+    if runs.get(first).is_none() || !planted!("remainder_dropped") {
+        open(rest);
+    }
 }
 
 /// What the head shows: what holds at `now` after the transaction.

@@ -31,6 +31,7 @@
 //! * `os`: [`OsVfs`], the operating system's file system.
 //! * `memory`: [`MemVfs`], the same in memory, with power failures ([`MemVfs::crash`]), full disks
 //!   and failing calls on demand.
+//! * [`planted`]: bugs on purpose, in builds that ask for them.
 //!
 //! # Invariants
 //!
@@ -59,6 +60,7 @@ mod os;
 #[cfg(not(unix))]
 #[path = "os_unsupported.rs"]
 mod os;
+pub mod planted;
 mod vfs;
 
 pub use clock::{Clock, LogicalClock, ManualClock, MonotonicClock, WallClock};

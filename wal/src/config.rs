@@ -18,6 +18,14 @@ impl LogConfig {
         LogConfig { uuid, segment_bytes_first: 256 << 10, segment_bytes_max: 64 << 20 }
     }
 
+    /// Segments of at most so many bytes, rounded up to whole 4 KiB.
+    #[must_use]
+    pub fn with_segment_bytes_max(self, bytes: u64) -> LogConfig {
+        let max = bytes.clamp(4096, 1 << 40).next_multiple_of(4096);
+        let first = self.segment_bytes_first.min(max);
+        LogConfig { segment_bytes_first: first, segment_bytes_max: max, ..self }
+    }
+
     /// # Panics
     /// If a log cannot work with these sizes.
     pub(crate) fn check(&self) {

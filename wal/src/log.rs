@@ -20,6 +20,7 @@ mod appending;
 mod tail;
 mod writer;
 
+use llmdb_vfs::planted;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -223,7 +224,8 @@ impl Log {
     /// is appended then.
     pub fn append(&self, seq: u64, payload: &[&[u8]]) -> Result<Lsn> {
         self.healthy()?;
-        self.tail.lock().append(&mut self.first(seq), self.durable(), payload, Piece::Last)
+        let durable = if planted!("frames_claim_too_much") { self.end() } else { self.durable() };
+        self.tail.lock().append(&mut self.first(seq), durable, payload, Piece::Last)
     }
 
     /// Where the frames of commit `seq` begin.
@@ -263,8 +265,14 @@ impl Log {
             return Ok(durable);
         }
         let written = self.write_buffer(&mut writer)?;
-        (self.prerequisite.0)().map_err(|e| self.fail(e))?;
-        writer.sync().map_err(|e| self.fail(e))?;
+        if !planted!("values_not_synced_before_the_log") {
+            (self.prerequisite.0)().map_err(|e| self.fail(e))?;
+        }
+        let synced = match writer.sync() {
+            Err(_) if planted!("failed_sync_repeated") => writer.sync(),
+            synced => synced,
+        };
+        synced.map_err(|e| self.fail(e))?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         assert!(written >= upto && written >= durable, "the buffer reached that far");
         self.durable.store(written.get(), Ordering::Release);

@@ -6,6 +6,7 @@ mod scan;
 mod tests;
 mod window;
 
+use llmdb_vfs::planted;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::IoSlice;
@@ -300,7 +301,9 @@ impl Recovery {
             .next_multiple_of(4096)
             .max(store.config.next_bytes(self.chain.file_bytes_last() / 2));
         let spare = store.create_spare(file_bytes)?;
-        self.copy_tail(&store, &spare, boundary, outcome.end)?;
+        if !planted!("recovered_end_not_copied") {
+            self.copy_tail(&store, &spare, boundary, outcome.end)?;
+        }
         // Its one sync makes the copied frames durable too.
         let segment = store.activate(spare, boundary, boundary)?;
         let (mut segments, obsolete) = self.chain.into_parts(boundary);
@@ -390,7 +393,8 @@ impl OpenCommit {
             self.payload.extend_from_slice(payload);
         }
         let whole = (!self.large).then_some(self.payload.as_slice());
-        (header.kind == Kind::Commit).then_some(whole)
+        let is_whole = header.kind == Kind::Commit || planted!("half_a_commit_replayed");
+        is_whole.then_some(whole)
     }
 
     fn close(&mut self) {

@@ -13,6 +13,7 @@
 //! is written to it is a sync of data alone. And a header is only ever overwritten in a file whose
 //! name, durably, is not that of a segment.
 
+use llmdb_vfs::planted;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,10 +122,14 @@ impl Store {
             durable,
         };
         spare.file.write_all_at(&[IoSlice::new(&header.encode())], 0)?;
-        spare.file.sync_data()?;
+        if !planted!("segment_header_not_synced") {
+            spare.file.sync_data()?;
+        }
         let path = self.dir.join(header.name().file_name());
         self.vfs.rename(&spare.path, &path)?;
-        self.vfs.sync_dir(&self.dir)?;
+        if !planted!("segment_name_not_synced") {
+            self.vfs.sync_dir(&self.dir)?;
+        }
         let Spare { file, file_bytes, .. } = spare;
         Ok(Segment { start, path, file_bytes, file: Some(file), dirty: false })
     }

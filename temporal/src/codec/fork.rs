@@ -21,6 +21,7 @@
 //! 20,000 events where this takes 7 (`waves_of_corrections_are_flat`).
 
 use crate::{Interval, ValidTime};
+use llmdb_vfs::planted;
 
 /// The most forks that can lie on the path to a point.
 pub(crate) const PATH_MAX: usize = 65;
@@ -35,6 +36,7 @@ pub(crate) fn fork(interval: Interval) -> u64 {
     // The highest bit in which first - 1 and last differ is 1 in last. Clearing what is below it
     // gives a number in (first - 1, last] with the most trailing zeros there.
     let differ = 63 - ((first - 1) ^ last).leading_zeros();
+    let differ = if planted!("fork_of_the_end") { 0 } else { differ };
     last >> differ << differ
 }
 

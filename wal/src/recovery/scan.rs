@@ -14,6 +14,7 @@ use super::window::Window;
 use crate::frame::{FrameHeader, HEADER_BYTES};
 use crate::store::offset_of;
 use crate::{Error, Lsn, Result};
+use llmdb_vfs::planted;
 
 pub(super) struct Scan<'a> {
     links: &'a [Link],
@@ -52,6 +53,7 @@ impl<'a> Scan<'a> {
         // A segment takes over where the one before ends. Bounded: starts rise.
         while let Some(next) = self.links.get(self.link + 1)
             && self.at == next.header.start
+            && !planted!("rest_of_log_dropped")
         {
             self.link += 1;
             self.window = Window::new();
@@ -103,7 +105,8 @@ impl<'a> Scan<'a> {
         let len = HEADER_BYTES + header.payload_len as usize;
         let frame = self.window.bytes_at(&*link.file, offset, len)?;
         let good = frame
-            .is_some_and(|frame| crc32fast::hash(&frame[HEADER_BYTES..]) == header.payload_crc);
+            .is_some_and(|frame| crc32fast::hash(&frame[HEADER_BYTES..]) == header.payload_crc)
+            || planted!("payload_checksum_ignored");
         Ok(good.then_some(header))
     }
 
@@ -125,13 +128,16 @@ impl<'a> Scan<'a> {
                     break;
                 };
                 if let Some(header) = FrameHeader::decode(bytes, &link.place(lsn)) {
-                    if header.durable > at {
+                    if header.durable > at && !planted!("damage_taken_for_torn_end") {
                         return Err(self.corrupt_at(at));
                     }
                     more = true;
                 }
                 lsn = lsn.advance(8);
             }
+        }
+        if more && planted!("torn_end_refused") {
+            return Err(self.corrupt_at(at));
         }
         Ok(if more { Next::Torn(at) } else { Next::End })
     }
