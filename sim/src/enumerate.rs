@@ -27,6 +27,10 @@ const SHARES: [f64; STEPS_MAX + 2] = [0.02, 0.35, 0.6, 0.8, 1.0];
 const LONG_STEPS: usize = 8;
 const LONG_QUOTA: usize = 100;
 const LONG_CHECKPOINT_EVERY: usize = 3;
+/// A long workload is made of few kinds of steps, so that each comes again.
+const LONG_KINDS: usize = 3;
+/// Long workloads are drawn anew at most so often.
+const ROUNDS_MAX: usize = 1000;
 /// A state that takes longer never ends.
 const HANG_AFTER: Duration = Duration::from_secs(30);
 
@@ -99,12 +103,18 @@ pub fn enumerate(plan: &Plan) -> Result<Report, String> {
         (0..plan.threads).map(|_| Mutex::default()).collect();
     let failures = Mutex::new(Vec::new());
     let over = AtomicBool::new(false);
-    for (level, share) in SHARES.iter().enumerate() {
+    // The last level is long workloads, others each time, until all is done: bounded by the rounds.
+    let rounds = (0..SHARES.len()).chain(std::iter::repeat_n(SHARES.len() - 1, ROUNDS_MAX));
+    for (round, level) in rounds.enumerate() {
+        let share = SHARES[level];
+        if over.load(Ordering::Relaxed) || tally.distinct() >= plan.states {
+            break;
+        }
         let target = (plan.states as f64 * share) as u64;
         let left = target.saturating_sub(tally.distinct()) as usize;
         let jobs = match level {
             0..=STEPS_MAX => jobs(level, plan.seed),
-            _ => long_jobs(left.div_ceil(LONG_QUOTA).max(1), plan.seed),
+            _ => long_jobs(left.div_ceil(LONG_QUOTA).max(1), plan.seed ^ (round as u64) << 48),
         };
         let quota = (left / jobs.len()).max(QUOTA_MIN);
         let next = AtomicUsize::new(0);
@@ -177,9 +187,10 @@ fn long_jobs(count: usize, seed: u64) -> Vec<Job> {
     let mut draw = || {
         let (steps, worlds) = [trees, facts][random.below(2)];
         let world = worlds[random.below(2)];
+        let kinds: Vec<&str> = (0..LONG_KINDS).map(|_| steps[random.below(steps.len())]).collect();
         let step = |random: &mut Random| match random.below(LONG_CHECKPOINT_EVERY) {
             0 => "checkpoint",
-            _ => steps[random.below(steps.len())],
+            _ => kinds[random.below(kinds.len())],
         };
         Job { world, steps: (0..LONG_STEPS).map(|_| step(&mut random)).collect() }
     };

@@ -20,9 +20,14 @@ const POINTS_OF_LONG: usize = 24;
 const AGAIN_EVERY: u64 = 16;
 /// So many states of each of these are tried.
 const AGAIN_STATES: usize = 8;
-/// What is done after the recovery from the first crash: a write, and a value that is written ahead
-/// of its commit.
-const AGAIN_STEPS: [&str; 2] = ["put", "long"];
+/// What is done after the recovery from a first crash: one of these, by where that was.
+const AGAIN: [[&str; 2]; 5] = [
+    ["put", "long"],
+    ["long", "checkpoint"],
+    ["checkpoint", "put"],
+    ["overflow", "reopen"],
+    ["put", "shrink"],
+];
 const SHARDS: usize = 64;
 
 /// A state that must not be.
@@ -206,9 +211,9 @@ impl<'e, W: World> Explorer<'e, W> {
         }
         (self.watch)(&spec);
         let count = if is_second { &self.tally.second } else { &self.tally.first };
-        let before = count.fetch_add(1, Ordering::Relaxed);
+        count.fetch_add(1, Ordering::Relaxed);
         // Opening writes: what is to be recovered twice is copied first.
-        let again = (!is_second && before.is_multiple_of(AGAIN_EVERY))
+        let again = (!is_second && (state as u64).is_multiple_of(AGAIN_EVERY))
             .then(|| crashed.crash(&mut |_| true));
         let found = match judge(self.world, &crashed) {
             Ok(found) => found,
@@ -233,8 +238,7 @@ impl<'e, W: World> Explorer<'e, W> {
         seed: u64,
     ) -> Result<(), Failure> {
         let base = disk.crash(&mut |_| true);
-        let steps = AGAIN_STEPS.map(str::to_owned);
-        let events = record(self.world, disk, None, allowed, &steps)
+        let events = record(self.world, disk, None, allowed, &after(&spec))
             .map_err(|why| Failure { spec: spec.clone(), why: format!("going on: {why}") })?;
         self.tally.went_on.fetch_add(1, Ordering::Relaxed);
         let points = Points::From(0);
@@ -251,6 +255,9 @@ impl<'e, W: World> Explorer<'e, W> {
         for (depth, crash) in spec.crashes.iter().enumerate() {
             let mut player = Player::new(&recording.base);
             let mut allowed = recording.allowed.clone();
+            if crash.event > recording.events.len() {
+                return Err(format!("there are {} events", recording.events.len()));
+            }
             for event in recording.events.iter().take(crash.event) {
                 match event {
                     Event::Call(call) => player.play(call),
@@ -263,9 +270,8 @@ impl<'e, W: World> Explorer<'e, W> {
             if allowed.find(found).is_none() {
                 return Err(stranger(&allowed));
             }
-            let steps = AGAIN_STEPS.map(str::to_owned);
             let on = base.crash(&mut |_| true);
-            let events = record(self.world, on, None, &allowed, &steps)
+            let events = record(self.world, on, None, &allowed, &after(spec))
                 .map_err(|why| format!("going on: {why}"))?;
             if depth + 1 < spec.crashes.len() {
                 let points = Points::From(0);
@@ -290,6 +296,12 @@ impl<'e, W: World> Explorer<'e, W> {
     }
 }
 
+/// The steps after the recovery from the first crash of a spec.
+fn after(spec: &Spec) -> [String; 2] {
+    let first = spec.crashes.first().map_or(0, |crash| crash.event);
+    AGAIN[(first + spec.steps.len()) % AGAIN.len()].map(str::to_owned)
+}
+
 fn stranger<M>(allowed: &Allowed<M>) -> String {
     format!("the answers are those of none of the {} states that may be", allowed.0.len())
 }
@@ -311,9 +323,14 @@ fn pick<M>(recording: &Recording<M>, quota: usize, seed: u64) -> Vec<(usize, Cho
             torn.extend(all.torn.into_iter().map(|choice| (event, choice)));
             cuts.extend(all.cuts.into_iter().map(|choice| (event, choice)));
         }
-        if let Some(Event::Call(call)) = recording.events.get(event) {
-            before = Some(ops.len());
-            player.play(call);
+        match recording.events.get(event) {
+            Some(Event::Call(call)) => {
+                before = Some(ops.len());
+                player.play(call);
+            }
+            // States without the newest change were tried while less was promised.
+            Some(Event::Acknowledged | Event::Settled(_) | Event::Issued(_)) => before = None,
+            Some(Event::Step) | None => {}
         }
     }
     let total = subsets.len() + torn.len() + cuts.len();

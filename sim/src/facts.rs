@@ -198,9 +198,7 @@ impl Facts {
         model.oracle.apply(model.tx, ops).map_err(|_| "an empty interval")?;
         tape.issue(model.clone());
         let committed = tx.commit().map_err(text)?;
-        if committed != Some(TxTime(model.tx)) {
-            return Err(format!("transaction {} is numbered {committed:?}", model.tx));
-        }
+        assert_eq!(committed, Some(TxTime(model.tx)), "the number of a transaction");
         Ok(())
     }
 
@@ -227,10 +225,8 @@ impl Facts {
             Facts::commit(db, model, &ops, Durability::Sync, tape)?;
             db.checkpoint().map_err(text)?;
         }
-        match digest(&read)? == before {
-            true => Ok(()),
-            false => Err("a snapshot answers other than it did".into()),
-        }
+        assert_eq!(digest(&read)?, before, "a snapshot answers other than it did");
+        Ok(())
     }
 
     /// A write that is a transaction of its own, in another partition.
@@ -314,11 +310,10 @@ impl World for Facts {
                     // There was nothing to do.
                     return Ok(true);
                 }
-                // Of a copy, for calls of the disk itself may be about to fail.
-                let files = tape.disk().crash(&mut |_| true);
-                let left = erased.iter().find_map(|end| holding(&files, end));
-                if let Some(path) = left {
-                    return Err(format!("{} holds what was erased", path.display()));
+                // Of copies, for calls of the disk itself may be about to fail.
+                for files in [tape.disk().crash(&mut |_| true), tape.disk().crash_losing_all()] {
+                    let left = erased.iter().find_map(|end| holding(&files, end));
+                    assert!(left.is_none(), "{left:?} holds what was erased");
                 }
             }
             "reopen" => return Ok(false),
@@ -376,8 +371,9 @@ impl World for Facts {
             if !answered {
                 continue;
             }
-            for key in KEYS {
+            for key in asked_keys(tx, model.tx) {
                 let segments = model.oracle.timeline(0, key.as_bytes(), tx);
+                let key = key.as_str();
                 let mut add = |segment: &Segment<'_>| {
                     let event = segment.event;
                     let value = event.value.as_deref().unwrap_or_default();
@@ -447,6 +443,13 @@ fn asked(newest: i64) -> impl Iterator<Item = i64> {
     (0..=LAST_T).chain(Some(newest).filter(|newest| *newest > LAST_T))
 }
 
+/// The keys that are asked for at `tx`: as it is now, all that are ever written.
+fn asked_keys(tx: i64, newest: i64) -> impl Iterator<Item = String> {
+    let numbered = |letter: char, count| (0..count).map(move |i| format!("{letter}{i:02}"));
+    let all = (tx == newest).then(|| numbered('m', 12).chain(numbered('s', 120)));
+    KEYS.iter().map(|key| (*key).to_owned()).chain(all.into_iter().flatten())
+}
+
 /// One number for all answers to a fixed set of questions.
 fn digest(read: &ReadTx<'_>) -> Result<u64, String> {
     let mut hash = DefaultHasher::new();
@@ -461,7 +464,8 @@ fn digest(read: &ReadTx<'_>) -> Result<u64, String> {
         if !answered {
             continue;
         }
-        for key in KEYS {
+        for key in asked_keys(tx, read.newest_tx().0) {
+            let key = key.as_str();
             let mut add = |fact: Fact| {
                 let Value::Raw(value) = fact.value else { return Err("not raw".to_owned()) };
                 let (from, to) = (fact.valid_from.0, fact.valid_to.0);

@@ -72,10 +72,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// Each step of both worlds, with a checkpoint after it, by both page sources; before them a few of all kinds, which are
-/// enough for a gate.
+/// So many of the first workloads are a few of all kinds, enough for a gate.
+pub const GATE: usize = 8;
+
+/// Each step of both worlds, with a checkpoint after it, by both page sources; before them those of
+/// the [gate](GATE).
 pub fn workloads() -> Vec<String> {
-    let first = [
+    let first: [&str; GATE] = [
         "trees:long,checkpoint",
         "trees-buffered:split,shrink",
         "facts:many,retain",
@@ -83,6 +86,7 @@ pub fn workloads() -> Vec<String> {
         "trees:unlogged,put",
         "trees:grow,reopen",
         "trees-buffered:drop,checkpoint",
+        "trees:grow,shorten,shrink",
     ];
     let mut all: Vec<String> = first.iter().map(|workload| (*workload).to_owned()).collect();
     let trees = Trees::new(PageSource::Mmap);

@@ -61,7 +61,11 @@ fn run(arguments: &[&str]) -> Result<bool, String> {
             println!("seed {}, {} threads", plan.seed, plan.threads);
             let report = enumerate(&plan)?;
             println!("{report}");
-            Ok(tell(&report.failures))
+            let enough = report.tally.distinct() >= plan.states;
+            if !enough && report.failures.is_empty() {
+                println!("FAILED: there are not so many states");
+            }
+            Ok(tell(&report.failures) && enough)
         }
         ["fail", options @ ..] => {
             std::panic::set_hook(Box::new(|_| ()));

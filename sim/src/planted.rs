@@ -6,7 +6,7 @@
 use crate::damage;
 use crate::enumerate::{Plan, enumerate};
 use crate::explore::Failure;
-use crate::failures::{fail_everywhere, workloads};
+use crate::failures::{GATE, fail_everywhere, workloads};
 use crate::lies::lie_everywhere;
 use llmdb_vfs::planted::{self, BUGS, Bug, VARIABLE};
 use std::fmt;
@@ -28,8 +28,8 @@ pub enum Harness {
     Lie,
 }
 
-/// Workloads whose calls fail.
-const WORKLOADS: usize = 6;
+/// A hunt that takes longer never ends.
+const HUNT_MAX: Duration = Duration::from_secs(600);
 /// One damage in so many is done.
 const DAMAGE_ONE_IN: u64 = 1000;
 /// Workloads whose calls lie.
@@ -65,7 +65,7 @@ impl Harness {
                 minimises: false,
             })
             .map(|report| (report.tally.distinct(), report.failures.first().map(told))),
-            Harness::Fail => until_caught(workloads().into_iter().take(WORKLOADS), |workload| {
+            Harness::Fail => until_caught(workloads().into_iter().take(GATE), |workload| {
                 let report = fail_everywhere(&[workload])?;
                 Ok((report.runs, report.failures.first().map(told)))
             }),
@@ -203,7 +203,8 @@ impl Row {
     /// Whether it is as it should be.
     pub fn is_right(&self) -> bool {
         let caught = self.outcomes.iter().any(|(_, outcome)| outcome.why.is_some());
-        caught == self.bug.is_some()
+        let reached = self.outcomes.iter().any(|(_, outcome)| outcome.reached > 0);
+        (caught, reached) == (self.bug.is_some(), self.bug.is_some())
     }
 }
 
@@ -214,18 +215,19 @@ impl Table {
     }
 }
 
+/// A row of a table in Markdown.
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let none = Bug { layer: "", name: "(none)", what: "" };
-        let bug = self.bug.unwrap_or(none);
-        write!(f, "{:<9} {:<34}", bug.layer, bug.name)?;
-        for (harness, outcome) in &self.outcomes {
-            let what = match &outcome.why {
-                Some(_) => "caught after",
-                None => "nothing in",
-            };
-            write!(f, " {harness}: {what} {};", outcome.cases)?;
+        match self.bug {
+            Some(Bug { layer, name, what }) => write!(f, "| {layer} | `{name}` | {what} |")?,
+            None => write!(f, "| | | nothing is wrong |")?,
         }
+        for (i, (harness, outcome)) in self.outcomes.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            let what = if outcome.why.is_some() { "caught after" } else { "nothing in" };
+            write!(f, "{comma} {harness}: {what} {}", outcome.cases)?;
+        }
+        write!(f, " |")?;
         if !self.is_right() {
             let reached: u64 = self.outcomes.iter().map(|(_, outcome)| outcome.reached).sum();
             let why = self.outcomes.iter().find_map(|(_, outcome)| outcome.why.as_deref());
@@ -304,16 +306,38 @@ fn in_a_process(bug: Option<Bug>, harness: Harness, hunt: &Hunt) -> Result<Outco
     if let Some(bug) = bug {
         command.env(VARIABLE, bug.name);
     }
-    let output = command.output().map_err(|error| error.to_string())?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let began = Instant::now();
+    let mut hangs = false;
+    // What it says is little: no pipe is ever full.
+    while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+        if !hangs && began.elapsed() > HUNT_MAX {
+            hangs = true;
+            child.kill().map_err(|error| error.to_string())?;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let outcome = said.lines().last().and_then(Outcome::parse);
+    if let Some(outcome) = said.lines().last().and_then(Outcome::parse) {
+        return Ok(outcome);
+    }
     let said = String::from_utf8_lossy(&output.stderr);
-    Ok(outcome.unwrap_or_else(|| {
-        let last = said.lines().rev().find(|line| line.starts_with("after "));
-        let cases = last.and_then(|line| line.split(' ').nth(1)?.parse().ok());
-        let why = format!("{}: {}", output.status, last.unwrap_or_default());
-        Outcome { cases: cases.unwrap_or_default(), why: Some(why), reached: 1 }
-    }))
+    let last = said.lines().rev().find(|line| line.starts_with("after "));
+    let cases = last.and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    // A state that never ends, a hunt that never does, a signal. Anything else is no catch.
+    match (last, output.status.code()) {
+        (None, Some(_)) => Err(format!("the hunt ended by {}: {said}", output.status)),
+        _ => {
+            let what = if hangs { "it never ends" } else { last.unwrap_or_default() };
+            let why = format!("{}: {what}", output.status);
+            Ok(Outcome { cases: cases.unwrap_or_default(), why: Some(why), reached: 1 })
+        }
+    }
 }
 
 #[cfg(test)]

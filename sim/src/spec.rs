@@ -1,4 +1,5 @@
-//! One crash, or a crash and a second one in the recovery from it, as a line of text:
+//! One crash, or a crash and a second one in the recovery from it, as a line of text; a workload that
+//! fails without one has nothing after its steps:
 //!
 //! ```text
 //! trees:put,checkpoint@41:keep=7+12:torn=3,1,08
@@ -47,7 +48,7 @@ impl FromStr for Spec {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("{text:?} is no WORLD:STEP,...@EVENT:CHOICE");
-        let (workload, crashes) = text.split_once('@').ok_or_else(bad)?;
+        let (workload, crashes) = text.split_once('@').unwrap_or((text, ""));
         let (world, steps) = workload.split_once(':').ok_or_else(bad)?;
         let crash = |text: &str| {
             let (event, choice) = text.split_once(':').ok_or_else(bad)?;
@@ -56,7 +57,10 @@ impl FromStr for Spec {
         Ok(Spec {
             world: world.to_owned(),
             steps: steps.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-            crashes: crashes.split('+').map(crash).collect::<Result<_, String>>()?,
+            crashes: match text.contains('@') {
+                true => crashes.split('+').map(crash).collect::<Result<_, String>>()?,
+                false => Vec::new(),
+            },
         })
     }
 }
@@ -71,7 +75,10 @@ mod tests {
         let spec: Spec = line.parse().unwrap();
         assert_eq!((spec.steps.len(), spec.crashes[1].event), (2, 12));
         assert_eq!(spec.to_string(), line);
-        for bad in ["", "trees", "trees:put", "trees:put@x:keep=1", "trees:put@1"] {
+        let without: Spec = "trees:put,long".parse().unwrap();
+        assert_eq!((without.steps.len(), without.crashes.len()), (2, 0));
+        assert_eq!(without.to_string(), "trees:put,long");
+        for bad in ["", "trees", "trees:put@", "trees:put@x:keep=1", "trees:put@1"] {
             assert!(bad.parse::<Spec>().is_err(), "{bad}");
         }
     }

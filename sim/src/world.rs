@@ -59,6 +59,9 @@ pub trait World: Sync {
     ///
     /// # Errors
     /// As text: no step fails on a disk that does not.
+    ///
+    /// # Panics
+    /// Where the engine is found to be wrong: that is a finding whatever the disk does.
     fn act(
         &self,
         db: &Self::Db,

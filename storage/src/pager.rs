@@ -20,7 +20,6 @@ use crate::stream::ValueReader;
 use crate::{
     Compression, Error, PageId, PageRef, PageSource, Reference, Result, StoreOptions, TreeId,
 };
-use llmdb_vfs::planted;
 use llmdb_vfs::{File, Map};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -440,9 +439,7 @@ impl Pager {
     /// file is forgotten.
     pub(crate) fn forget(&self, page: PageId) {
         self.table.clear_verified(page);
-        if let Some(cache) = self.cache.get()
-            && !planted!("cache_keeps_old_pages")
-        {
+        if let Some(cache) = self.cache.get() {
             cache.forget(page);
         }
     }

@@ -134,11 +134,7 @@ impl Edit<'_> {
         let right = self.new_node(nodes[0].level(), &[])?;
         let left = self.path[depth].clone();
         self.fill(&left, &entries, 0..at);
-        let start = match planted!("split_loses_an_entry") {
-            true if nodes[0].is_leaf() && at + 1 < entries.count() => at + 1,
-            _ => at,
-        };
-        self.fill(&right, &entries, start..entries.count());
+        self.fill(&right, &entries, at..entries.count());
         if in_order {
             // The run goes on in the half that the new entry went to.
             let (half, start) = if new.index < at { (&left, 0) } else { (&right, at) };

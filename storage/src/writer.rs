@@ -83,6 +83,8 @@ pub struct SpaceUse {
     pub pages_used: u64,
     /// Pages that only older snapshots or retained meta pages reach.
     pub pages_pending: u64,
+    /// Pages of those used that are kept for values which no commit names yet.
+    pub pages_reserved: u64,
     /// Pages ready for use.
     pub pages_free: u64,
     /// Pages that the file has room for.
@@ -233,6 +235,7 @@ impl Writer {
             pages_total: stats.total,
             pages_used: stats.used,
             pages_pending: stats.pending,
+            pages_reserved: stats.unborn,
             pages_free: stats.free,
             file_pages: self.pager.file_pages(),
             frames: self.free_frames.in_use(),

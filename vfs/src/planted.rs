@@ -193,13 +193,16 @@ pub const BUGS: &[Bug] = &[
         "replaced_bitmaps_leak",
         "bitmap pages of the meta page before are never free again",
     ),
-    bug("storage", "cache_keeps_old_pages", "the page cache goes on with what a page was before"),
     bug("storage", "page_checksum_ignored", "a page is believed whatever its checksum"),
     bug("storage", "page_stamp_ignored", "a page is believed whatever moment it is of"),
     bug("storage", "value_checksum_ignored", "a value in extents is believed whatever its bytes"),
     bug("storage", "meta_checksum_ignored", "a meta page is believed whatever its bytes"),
     bug("storage", "stale_root_in_catalog", "a checkpoint leaves one tree at the root that it had"),
-    bug("storage", "split_loses_an_entry", "the right half of a split lacks its first entry"),
+    bug(
+        "storage",
+        "spread_loses_an_entry",
+        "of two leaves that share their entries the second lacks its first one",
+    ),
     bug("storage", "separator_too_far_right", "a split is led to by a key behind its first one"),
     bug(
         "storage",

@@ -2,7 +2,8 @@
 
 use crate::harness::{options, path};
 use llmdb_mvcc::*;
-use llmdb_vfs::MemVfs;
+use llmdb_vfs::{MemVfs, OpenMode, Vfs};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn at_most(max: usize) -> Engine {
@@ -93,4 +94,34 @@ fn the_limit_is_exact_among_threads() {
     let all = [(); MAX].map(|()| engine.begin(Isolation::Snapshot).unwrap());
     assert_refused(&engine, MAX);
     drop(all);
+}
+
+#[test]
+fn the_log_is_written_in_files_as_short_as_it_is_told() {
+    let vfs = MemVfs::new();
+    let engine =
+        Engine::open(path(), EngineOptions { log_segment_bytes_max: 5000, ..options(&vfs) });
+    let engine = engine.unwrap();
+    let tree = engine.create_tree("t").unwrap();
+    let dir = Path::new("/t.llmdb-wal");
+    let lengths = || -> Vec<u64> {
+        let names = vfs.read_dir(dir).unwrap().into_iter();
+        names
+            .map(|name| vfs.open(&dir.join(name), OpenMode::Read).unwrap().len().unwrap())
+            .collect()
+    };
+    for i in 0..100_u8 {
+        let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+        tx.put(tree, &[i], &[i; 1000]).unwrap();
+        tx.commit(Durability::Sync).unwrap();
+    }
+    assert!(lengths().len() > 10, "{:?}", lengths());
+    assert!(lengths().iter().all(|len| *len == 8192), "{:?}", lengths());
+    engine.checkpoint().unwrap();
+    let mut tx = engine.begin(Isolation::Snapshot).unwrap();
+    tx.put(tree, b"k", b"one more").unwrap();
+    tx.commit(Durability::Sync).unwrap();
+    engine.checkpoint().unwrap();
+    // What no meta page needs is gone, but for a few files that wait to be used again.
+    assert!(lengths().len() <= 6, "{:?}", lengths());
 }

@@ -119,6 +119,10 @@ fn outcome(
         (Ok(_), Err(why)) if counting.is_empty() => {
             Err(format!("nothing was changed, and it is {why}"))
         }
+        (Ok((_, Some(entries))), Err(_)) if entries != subject.entries => {
+            Err("other writes are listed, and only verification says that something is wrong"
+                .into())
+        }
         (Ok(_), Err(_)) => Ok(Outcome::Verified),
         (Ok((_, entries)), Ok(())) => {
             let meta = |range: &Range<u64>| part.layout.at(range.start) == Use::Meta;

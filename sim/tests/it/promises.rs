@@ -1,5 +1,6 @@
 //! `docs/promises.md` names tests that there are.
 
+use llmdb_vfs::planted::BUGS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,20 @@ fn what_bit_others_is_held_off_by_tests_that_there_are() {
         count += 1;
     }
     assert!(count >= 24, "{count} rows");
+}
+
+/// The table of planted bugs has a row for each, and for nothing else.
+#[test]
+fn every_planted_bug_has_its_row() {
+    let text = fs::read_to_string(root().join("docs/planted.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ") && line.contains(" | `"));
+    let rows: Vec<Vec<&str>> =
+        rows.map(|row| row.split('|').map(str::trim).skip(1).collect()).collect();
+    assert_eq!(rows.len(), BUGS.len());
+    for (row, bug) in rows.iter().zip(BUGS) {
+        assert_eq!(row[..3], [bug.layer, &format!("`{}`", bug.name), bug.what]);
+        assert!(row[3].contains("caught after"), "{}: {}", bug.name, row[3]);
+    }
 }
 
 /// The anchor that a heading gets.
