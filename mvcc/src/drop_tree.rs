@@ -73,7 +73,8 @@ impl Engine {
             }
         };
         if dropped {
-            shared.free_dropped();
+            // What cannot be read now goes with a later checkpoint.
+            let _ = shared.free_dropped();
         }
         Ok(dropped)
     }
@@ -93,24 +94,26 @@ impl Sequencer {
 
 impl Shared {
     /// Gives back what is left of dropped trees.
-    pub(crate) fn free_dropped(&self) {
-        while self.free_step() {}
+    pub(crate) fn free_dropped(&self) -> Result<()> {
+        while self.free_step()? {}
+        Ok(())
     }
 
     /// As [`Shared::free_dropped`], for as long as a checkpoint may wait.
     pub(crate) fn free_left_over(&self) {
         for _ in 0..STEPS_EACH {
-            if !self.free_step() {
+            // What cannot be read now is tried again by the next checkpoint.
+            if !self.free_step().unwrap_or(false) {
                 return;
             }
         }
     }
 
     /// One step; answers whether there is more to do.
-    fn free_step(&self) -> bool {
+    pub(crate) fn free_step(&self) -> Result<bool> {
         let mut sequencer = self.sequencer.lock();
         if sequencer.check_writable().is_err() || !sequencer.writer.has_dropped() {
-            return false;
+            return Ok(false);
         }
         let more = sequencer.writer.free_dropped(STEP_NODES);
         sequencer.seal_anew();
@@ -118,7 +121,7 @@ impl Shared {
         self.load.set_dirty_bytes(sequencer.dirty_bytes());
         // Commits that wait go first: else the next step would be there before they are awake.
         MutexGuard::unlock_fair(sequencer);
-        more
+        Ok(more?)
     }
 }
 

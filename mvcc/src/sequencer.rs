@@ -685,6 +685,9 @@ impl Shared {
     pub(crate) fn set_tree_options(&self, tree: TreeId, options: TreeOptions) -> Result<()> {
         let _hold = self.bulk.hold();
         let mut sequencer = self.logged_sequencer()?;
+        if !sequencer.writer.has_tree(tree) {
+            return Err(llmdb_storage::Error::NoSuchTree { tree }.into());
+        }
         if sequencer.writer.tree_options(tree) == options {
             return Ok(());
         }

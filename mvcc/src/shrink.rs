@@ -58,13 +58,13 @@ impl Shared {
     /// As [`Shared::shrink`]; stops between two steps once `going_on` says so, with nothing cut.
     fn shrink_while(&self, going_on: &dyn Fn() -> bool) -> Result<ShrinkReport> {
         let _turn = self.shrinking.turn.lock();
+        while going_on() && self.free_step()? {}
         let mut last = self.checkpointing.lock();
         let mut sequencer = self.sequencer.lock();
         sequencer.check_writable()?;
         // Slots are about to be written, and then say that the log is needed.
         sequencer.start_log(self)?;
         drop(sequencer);
-        self.free_dropped();
         let pages_before = self.pager.file_pages();
         let mut report = ShrinkReport { pages_before, pages_after: pages_before, pages_moved: 0 };
         // What was dropped before is free from here on: there is room to move to.

@@ -48,6 +48,8 @@ impl Engine {
     /// Those of a checkpoint. What was done stays done.
     pub fn wipe(&self) -> Result<Wiped> {
         let shared = self.shared();
+        // Without that lock: it may take long, and checkpoints go on.
+        shared.free_dropped()?;
         let mut last = shared.checkpointing.lock();
         let wiped = shared.wipe(&mut last);
         last.wipes_log = false;
@@ -65,7 +67,6 @@ impl Engine {
 
 impl Shared {
     fn wipe(&self, last: &mut Checkpointing) -> Result<Wiped> {
-        self.free_dropped();
         self.sequencer.lock().writer.check_dropped()?;
         self.renew_separators()?;
         {

@@ -4,7 +4,7 @@ use crate::choice::{Choice, SLOTS, choices};
 use crate::image::fingerprint;
 use crate::random::Random;
 use crate::spec::{Crash, Spec};
-use crate::trace::{Event, Player};
+use crate::trace::{Call, Event, Player};
 use crate::world::{Allowed, Base, World, base, judge, record};
 use llmdb_vfs::MemVfs;
 use std::collections::{BTreeMap, HashMap};
@@ -361,7 +361,14 @@ impl<M> Recording<M> {
         let mut points: Vec<usize> = (from..=self.events.len()).filter(is_point).collect();
         if let Points::Some(some) = self.points {
             random.shuffle(&mut points);
-            points.truncate(some);
+            // Half of them while names are not durable, as far as there are so many: that is rare.
+            let is_rare = |event: &usize| {
+                matches!(self.events.get(*event), Some(Event::Call(Call::SyncDir { .. })))
+            };
+            let (mut rare, mut others): (Vec<_>, Vec<_>) = points.into_iter().partition(is_rare);
+            rare.truncate(some / 2);
+            others.truncate(some - rare.len());
+            points = rare.into_iter().chain(others).collect();
             points.sort_unstable();
         }
         points

@@ -22,7 +22,7 @@ usage: llmdb-sim enumerate [--states N] [--seed N] [--threads N]
        llmdb-sim damage [--one-in N] [--seed N] [--bits 1] [--threads N] [--table 1]
                         [--subject NAME [--only N]]
        llmdb-sim kill [--rounds N] [--seed N] [--program PATH]
-       llmdb-sim planted [--bug NAME] [--states N] [--seed N] [--all 1]
+       llmdb-sim planted [--bug NAME] [--states N] [--seed N] [--all 1] [--gate 1]
 
 enumerate   crashes workloads of up to three steps at every point, in every way, until N distinct
             states were judged (20000 unless told otherwise)
@@ -239,7 +239,7 @@ fn damage_plan(options: &[&str]) -> Result<damage::Plan, String> {
 
 fn measure_plan(options: &[&str]) -> Result<Measure, String> {
     let hunt = Hunt { states: 20_000, seed: 1 };
-    let mut plan = Measure { hunt, all: false, bug: None, threads: threads() };
+    let mut plan = Measure { hunt, all: false, bug: None, gate: false, threads: threads() };
     for option in options.chunks(2) {
         let [name, value] = option else { return Err(USAGE.to_owned()) };
         let number = || value.parse::<u64>().map_err(|_| format!("{value:?} is no number"));
@@ -248,6 +248,7 @@ fn measure_plan(options: &[&str]) -> Result<Measure, String> {
             "--states" => plan.hunt.states = number()?,
             "--seed" => plan.hunt.seed = number()?,
             "--all" => plan.all = number()? > 0,
+            "--gate" => plan.gate = number()? > 0,
             _ => return Err(USAGE.to_owned()),
         }
     }

@@ -28,6 +28,36 @@ pub enum Harness {
     Lie,
 }
 
+/// Which harness is sent first after a bug that is another one's business than `enumerate`'s.
+const FIRST: [(&str, Harness); 8] = [
+    ("damage_taken_for_torn_end", Harness::Damage),
+    ("frame_position_ignored", Harness::Damage),
+    ("page_checksum_ignored", Harness::Damage),
+    ("page_stamp_ignored", Harness::Damage),
+    ("value_checksum_ignored", Harness::Damage),
+    ("failed_sync_repeated", Harness::Fail),
+    ("meta_failure_forgotten", Harness::Fail),
+    ("meta_not_synced", Harness::Lie),
+];
+/// Bugs that take longer than a gate has, or that are not caught yet: see `docs/planted.md`.
+const RARE: &[&str] = &[
+    "frames_claim_too_much",
+    "spares_reused_too_early",
+    "extents_freed_at_once",
+    "checkpoint_before_the_log",
+    "undone_pages_leak",
+    "recovered_values_not_synced",
+    "log_given_up_too_early",
+    "log_given_up_before_the_meta",
+    "file_cut_too_early",
+    "merged_page_leaks",
+    "abandoned_values_leak",
+    "spread_loses_an_entry",
+    "pins_ignored",
+    "deltas_lose_their_base",
+    "unlogged_commits_not_settled",
+    "unlogged_commits_in_one_meta",
+];
 /// A hunt that takes longer never ends.
 const HUNT_MAX: Duration = Duration::from_secs(600);
 /// One damage in so many is done.
@@ -177,6 +207,8 @@ pub struct Measure {
     pub all: bool,
     /// The one bug of this name, or all.
     pub bug: Option<String>,
+    /// Those that a gate has time for, and no others.
+    pub gate: bool,
     /// Hunts at a time.
     pub threads: usize,
 }
@@ -256,6 +288,7 @@ pub fn measure(measure: &Measure, show: &(dyn Fn(&Row) + Sync)) -> Result<Table,
     let wanted = measure.bug.as_deref();
     let mut bugs: Vec<Option<Bug>> = BUGS.iter().copied().map(Some).collect();
     bugs.retain(|bug| wanted.is_none_or(|name| bug.is_some_and(|bug| bug.name == name)));
+    bugs.retain(|bug| !measure.gate || bug.is_some_and(|bug| !RARE.contains(&bug.name)));
     if bugs.is_empty() {
         return Err(format!("{:?} is no planted bug", wanted.unwrap_or_default()));
     }
@@ -285,7 +318,12 @@ pub fn measure(measure: &Measure, show: &(dyn Fn(&Row) + Sync)) -> Result<Table,
 
 fn hunt_one(bug: Option<Bug>, measure: &Measure) -> Result<Row, String> {
     let mut outcomes = Vec::new();
-    for harness in Harness::ALL {
+    let first = FIRST.iter().find(|(name, _)| bug.is_some_and(|bug| bug.name == *name));
+    let mut order = Harness::ALL;
+    if let Some((_, first)) = first {
+        order.sort_by_key(|harness| harness != first);
+    }
+    for harness in order {
         let outcome = in_a_process(bug, harness, &measure.hunt)?;
         let caught = outcome.why.is_some();
         outcomes.push((harness, outcome));
@@ -358,7 +396,7 @@ mod tests {
     #[test]
     fn a_build_without_bugs_measures_nothing() {
         let hunt = Hunt { states: 1, seed: 1 };
-        let measure_all = Measure { hunt, all: false, bug: None, threads: 1 };
+        let measure_all = Measure { hunt, all: false, bug: None, gate: false, threads: 1 };
         if !planted::is_built_in() {
             assert!(measure(&measure_all, &|_| ()).is_err());
         }

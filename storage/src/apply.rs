@@ -99,7 +99,8 @@ impl Writer {
         done
     }
 
-    pub(crate) fn has_tree(&self, tree: TreeId) -> bool {
+    /// Whether there is such a tree.
+    pub fn has_tree(&self, tree: TreeId) -> bool {
         tree.0 != 0 && self.roots.get(tree).is_some()
     }
 

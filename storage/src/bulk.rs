@@ -77,7 +77,7 @@ impl Writer {
     /// Damage; the file system's.
     pub fn checkpoint_alone(&mut self, mark: CommitMark) -> Result<()> {
         // Nobody waits.
-        while self.free_dropped(usize::MAX) {}
+        while self.free_dropped(usize::MAX)? {}
         let pager = self.pager.clone();
         let checkpoint = self.begin_checkpoint(mark)?;
         let made = checkpoint.write(&pager).and_then(|_| checkpoint.commit(&pager));

@@ -81,22 +81,29 @@ impl Writer {
     }
 
     /// Gives back up to `nodes_max` nodes of dropped trees, with the pages of their long values;
-    /// answers whether there are more. Reads each of them. What cannot be read is passed over, and
-    /// stays in use: [`Writer::check_dropped`] says so.
+    /// answers whether there are more. Reads each of them, from the file. What is damaged is passed
+    /// over, and stays in use: [`Writer::check_dropped`] says so.
     ///
     /// Of a poisoned writer nothing is given back.
-    pub fn free_dropped(&mut self, nodes_max: usize) -> bool {
+    ///
+    /// # Errors
+    /// The file system's. What was not given back is left for another time.
+    pub fn free_dropped(&mut self, nodes_max: usize) -> Result<bool> {
         if self.poisoned().is_some() {
-            return false;
+            return Ok(false);
         }
         for _ in 0..nodes_max {
-            let Some(part) = self.catalog.parts.todo.pop() else { return false };
+            let Some(part) = self.catalog.parts.todo.pop() else { return Ok(false) };
             match self.free_part(part) {
                 Ok(children) => self.catalog.parts.todo.extend(children),
-                Err(_) => self.catalog.parts.damaged.push(part),
+                Err(error) if error.is_corruption() => self.catalog.parts.damaged.push(part),
+                Err(error) => {
+                    self.catalog.parts.todo.push(part);
+                    return Err(error);
+                }
             }
         }
-        self.has_dropped()
+        Ok(self.has_dropped())
     }
 
     /// Whether all that could be given back of dropped trees was.
@@ -132,8 +139,9 @@ impl Writer {
 
     fn take_apart(&self, (tree, page): Root) -> Result<TakenApart> {
         // The newest state no longer leads there, but the pages stay until they are dropped here.
+        // Whatever is known of it: what has rotted since must give back nobody else's pages.
         let reader = self.reader();
-        let bytes = reader.page(page, &mut Where::Anywhere)?;
+        let bytes = reader.page_anew(page, &mut Where::Anywhere)?;
         let node = Node::new(&bytes);
         if page::tree(node.bytes()) != tree.0 {
             return Err(Error::corrupt(page.id, "it belongs to another tree"));

@@ -156,13 +156,18 @@ impl<'w> Edit<'w> {
         assert!(same_length, "all child references are of one length");
     }
 
+    /// Judges a node of the map whose bytes are about to get a checksum of their own elsewhere: it was
+    /// judged when it was first touched, perhaps long ago, and what has rotted since must not.
+    pub(crate) fn judge_again(&self, level: &Level) -> Result<()> {
+        match level.held {
+            Held::InMap => self.pager.seed.verify(self.bytes_of(level), level.page),
+            Held::Frame(_) | Held::Copy(_) => Ok(()),
+        }
+    }
+
     /// A copy of a node, born now; the original is dropped.
     pub(crate) fn copy(&mut self, level: &Level) -> Result<Level> {
-        if matches!(level.held, Held::InMap) {
-            // It was judged when it was first touched, perhaps long ago, and the copy gets a checksum
-            // of its own: what has rotted since must not.
-            self.pager.seed.verify(self.bytes_of(level), level.page)?;
-        }
+        self.judge_again(level)?;
         let (page, frame) = self.writer.alloc_page()?;
         // SAFETY: the new frame is this writer's alone; see `alloc_page`.
         let new = unsafe { self.pager.frames.bytes_mut(frame) };

@@ -94,7 +94,7 @@ impl Filling {
     pub fn drop_tree(&mut self, tree: TreeId) -> Result<()> {
         let writer = &mut self.opened.writer;
         writer.drop_tree(tree)?;
-        while writer.free_dropped(usize::MAX) {}
+        while writer.free_dropped(usize::MAX)? {}
         Ok(())
     }
 

@@ -64,6 +64,7 @@ impl Edit<'_> {
         if joined.size() > self.pager.page_size - HEADER {
             return Ok(false);
         }
+        self.judge_again(&sibling)?;
         // The merged node takes the place of the one that is writable already.
         let mut merged = self.node_mut(depth);
         joined.write(&mut merged);

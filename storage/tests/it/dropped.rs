@@ -103,7 +103,7 @@ fn run(page_size: usize, ops: Vec<Op>) {
                 None => assert!(db.opened.writer.tree(NAMES[tree]).is_none()),
             },
             Op::Step(nodes) => {
-                let more = db.opened.writer.free_dropped(nodes);
+                let more = db.opened.writer.free_dropped(nodes).unwrap();
                 assert_eq!(more, db.opened.writer.has_dropped());
                 db.published = db.opened.writer.seal();
                 db.reclaim();
@@ -150,7 +150,7 @@ fn run(page_size: usize, ops: Vec<Op>) {
     for (_, (tree, _)) in trees {
         db.opened.writer.drop_tree(tree).unwrap();
     }
-    while db.opened.writer.free_dropped(50) {}
+    while db.opened.writer.free_dropped(50).unwrap() {}
     (0..3).for_each(|_| db.checkpoint());
     db.verify();
     db.opened.writer.check_dropped().unwrap();
@@ -190,7 +190,7 @@ fn giving_back_goes_on_where_the_checkpoint_was() {
         db.opened.writer.drop_tree(tree).unwrap();
         let mut opened = 0;
         while db.opened.writer.has_dropped() {
-            db.opened.writer.free_dropped(every);
+            db.opened.writer.free_dropped(every).unwrap();
             db.checkpoint();
             db.verify();
             opened += 1;
@@ -224,7 +224,7 @@ fn what_cannot_be_read_of_a_dropped_tree_is_told_and_the_rest_is_given_back() {
     let mut db = Small::open(&vfs);
     let before = db.opened.writer.space_use().pages_used;
     db.opened.writer.drop_tree(tree).unwrap();
-    assert!(!db.opened.writer.free_dropped(usize::MAX));
+    assert!(!db.opened.writer.free_dropped(usize::MAX).unwrap());
     let told = db.opened.writer.check_dropped();
     assert!(matches!(told, Err(Error::CorruptPage { page, .. }) if page.0 == leaf as u64));
     for _ in 0..2 {
@@ -237,7 +237,7 @@ fn what_cannot_be_read_of_a_dropped_tree_is_told_and_the_rest_is_given_back() {
         // It is tried again.
         db = Small::open(&vfs);
         assert!(db.opened.writer.has_dropped());
-        assert!(!db.opened.writer.free_dropped(usize::MAX));
+        assert!(!db.opened.writer.free_dropped(usize::MAX).unwrap());
         assert!(db.opened.writer.check_dropped().is_err());
     }
 }

@@ -4,7 +4,7 @@
 use crate::crafted::{SIZE, bytes_of, sample, seal, store};
 use crate::harness::{PATH, Small, options};
 use llmdb_storage::*;
-use llmdb_vfs::Vfs;
+use llmdb_vfs::{File, Vfs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -274,5 +274,92 @@ fn rot_of_a_page_that_was_found_good_is_never_copied() {
             }
             Err(error) => assert!(error.is_corruption(), "{page_source:?}: {error}"),
         }
+    }
+}
+
+/// A file with a checkpoint of what `write` wrote to two trees, all of it read; and its bytes.
+fn read_once(
+    page_source: PageSource,
+    write: impl Fn(&mut Batch, TreeId, TreeId),
+) -> (Opened, Arc<dyn File>, Vec<u8>) {
+    let vfs: Arc<dyn Vfs> = Arc::new(llmdb_vfs::MemVfs::new());
+    let path = Path::new("/rot.llmdb");
+    let options = StoreOptions { page_source, ..Default::default() };
+    create(&vfs, path, &options).unwrap();
+    let mut opened = open(&vfs, path, &options).unwrap();
+    let (a, b) = (opened.writer.create_tree("a"), opened.writer.create_tree("b"));
+    let mut batch = Batch::new();
+    write(&mut batch, a, b);
+    opened.writer.apply(&batch).unwrap();
+    opened.writer.checkpoint_alone(opened.mark).unwrap();
+    for tree in [a, b] {
+        let reader = opened.writer.reader();
+        let mut cursor = reader.walk(tree);
+        let mut more = cursor.first().unwrap();
+        while more {
+            cursor.value().unwrap();
+            more = cursor.next().unwrap();
+        }
+    }
+    let file = vfs.open(path, llmdb_vfs::OpenMode::ReadWrite).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    (opened, file, bytes)
+}
+
+#[test]
+fn rot_of_a_page_that_was_found_good_is_never_merged() {
+    for page_source in [PageSource::Mmap, PageSource::Buffered] {
+        let (mut opened, file, bytes) = read_once(page_source, |batch, a, _| {
+            (0..29u8).for_each(|i| batch.put(a, &[i], &[i; 180]));
+            batch.put(a, &[29], b"UNMISTAKABLE");
+        });
+        let at = bytes.windows(12).position(|bytes| bytes == b"UNMISTAKABLE").unwrap();
+        file.write_all_at(&[std::io::IoSlice::new(b"X")], at as u64).unwrap();
+        let tree = opened.writer.tree("a").unwrap();
+        let mut batch = Batch::new();
+        (0..18u8).for_each(|i| batch.delete(tree, &[i]));
+        match opened.writer.apply(&batch) {
+            Ok(()) => {
+                let found = opened.writer.reader().find(tree, &[29]).unwrap();
+                assert_eq!(found.as_deref(), Some(&b"UNMISTAKABLE"[..]), "{page_source:?}");
+            }
+            Err(error) => assert!(error.is_corruption(), "{page_source:?}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn rot_in_a_dropped_tree_gives_back_no_page_of_another() {
+    for page_source in [PageSource::Mmap, PageSource::Buffered] {
+        let (mut opened, file, bytes) = read_once(page_source, |batch, a, b| {
+            batch.put(a, b"k", &[b'a'; 20_000]);
+            batch.put(b, b"k", &[b'b'; 20_000]);
+        });
+        let (a, b) = (opened.writer.tree("a").unwrap(), opened.writer.tree("b").unwrap());
+        let leaf_of = |tree: TreeId| {
+            let pages = bytes.chunks(4096).enumerate().skip(1);
+            let is_leaf = |page: &[u8]| page[4] == 1 && page[28..32] == tree.0.to_le_bytes();
+            pages
+                .filter(|(_, page)| is_leaf(page))
+                .map(|(number, _)| number * 4096)
+                .next_back()
+                .unwrap()
+        };
+        // The leaf of one names the value of the other.
+        let body = &bytes[leaf_of(b) + 40..leaf_of(b) + 4096];
+        file.write_all_at(&[std::io::IoSlice::new(body)], leaf_of(a) as u64 + 40).unwrap();
+        opened.writer.drop_tree(a).unwrap();
+        while opened.writer.free_dropped(8).unwrap() {}
+        assert!(opened.writer.check_dropped().unwrap_err().is_corruption());
+        for i in 0..6 {
+            let c = opened.writer.create_tree("c");
+            let mut batch = Batch::new();
+            batch.put(c, &[i], &[b'c'; 20_000]);
+            opened.writer.apply(&batch).unwrap();
+            opened.writer.checkpoint_alone(opened.mark).unwrap();
+        }
+        let value = opened.writer.reader().find(b, b"k").unwrap().unwrap();
+        assert!(value.iter().all(|byte| *byte == b'b'), "{page_source:?}");
     }
 }
