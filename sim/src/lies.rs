@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What may be: after the end of the log was hit, with nothing after it that says that it was
-//! durable, what was committed there may be missing; see [`History::oldest`].
+//! durable, what was committed there may be missing; see `History::oldest`.
 
 use crate::damage::names_a_place;
 use crate::explore::Failure;

@@ -31,7 +31,7 @@
 //! * `os`: [`OsVfs`], the operating system's file system.
 //! * `memory`: [`MemVfs`], the same in memory, with power failures ([`MemVfs::crash`]), full disks
 //!   and failing calls on demand.
-//! * [`planted`]: bugs on purpose, in builds that ask for them.
+//! * [`mod@planted`]: bugs on purpose, in builds that ask for them.
 //!
 //! # Invariants
 //!

@@ -1,6 +1,6 @@
 //! Bugs on purpose: what measures the tests.
 //!
-//! [`planted!`](crate::planted) stands where a bug could be made, with the bug's name: it is `true`
+//! [`planted!`](crate::planted!) stands where a bug could be made, with the bug's name: it is `true`
 //! where that bug is alive. In a build without `--cfg planted` it is `false` before the optimiser
 //! sees it, so nothing that ships has any of them. In a build with it, at most one is alive in a
 //! process: the one that the environment variable [`VARIABLE`] names.
@@ -73,7 +73,7 @@ pub fn reached() -> u64 {
 /// Relaxed: it is read when all is done.
 static REACHED: AtomicU64 = AtomicU64::new(0);
 
-/// Whether the bug of this number is alive; see [`planted!`](crate::planted).
+/// Whether the bug of this number is alive; see [`planted!`](crate::planted!).
 #[inline(always)]
 pub fn is_alive(number: usize) -> bool {
     cfg!(planted) && is_chosen(number)
