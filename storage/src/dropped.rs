@@ -123,7 +123,8 @@ impl Writer {
     fn free_part(&mut self, part: Root) -> Result<Vec<Root>> {
         let (_, page) = part;
         let TakenApart { children, values, born } = self.take_apart(part)?;
-        // Nothing is dropped unless all of it can be.
+        // Nothing is dropped unless all of it is in use. What crafted bytes say of births, or twice, is
+        // found only on the way.
         let pages = values.iter().flat_map(|value| &value.parts).copied().chain([(page.id, 1)]);
         for (start, pages) in pages {
             if !self.space.is_in_use(start, pages) {

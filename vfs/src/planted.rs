@@ -1,8 +1,8 @@
 //! Bugs on purpose: what measures the tests.
 //!
 //! [`planted!`](crate::planted!) stands where a bug could be made, with the bug's name: it is `true`
-//! where that bug is alive. In a build without `--cfg planted` it is `false` before the optimiser
-//! sees it, so nothing that ships has any of them. In a build with it, at most one is alive in a
+//! where that bug is alive. In a build without `--cfg planted` it is the constant `false`, so
+//! nothing that ships has any of them. In a build with it, at most one is alive in a
 //! process: the one that the environment variable [`VARIABLE`] names.
 //!
 //! ```text
